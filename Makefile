@@ -1,0 +1,56 @@
+# What can be made here: `make help`.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -X main.version=$(VERSION)
+
+# Debian packages: what a recording needs, what the race detector needs, and what the peer's side of the bench needs.
+RECORD_PACKAGES := chromium ffmpeg fontconfig fonts-noto-cjk fonts-noto-color-emoji
+TEST_PACKAGES := $(RECORD_PACKAGES) gcc libc6-dev
+BENCH_PACKAGES := $(RECORD_PACKAGES) xvfb pulseaudio
+
+.PHONY: help
+help: ## show this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 8
+
+.PHONY: deps
+deps: ## install the Debian packages that a recording needs, where they are missing
+	@hack/deps.sh $(RECORD_PACKAGES)
+
+.PHONY: build
+build: ## build bin/recordhost and the plugins in bin/plugins
+	@mkdir -p bin/plugins
+	@CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/recordhost ./cmd/recordhost
+	@CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/plugins/ ./plugins/...
+
+.PHONY: demo
+demo: deps build ## record the demo page for 10 seconds into recordings/demo.mp4
+	@go run ./hack/demo
+
+.PHONY: test
+test: build ## run every test: units, plugin conformance over gRPC, recordings in a real Chrome
+	@hack/deps.sh $(TEST_PACKAGES)
+	@set +e; { \
+	  go test -json -race -timeout 10m $$(go list ./... | grep -v /test/e2e); \
+	  go test -json -race -timeout 15m -p 1 ./test/e2e/...; \
+	} 2>&1 | go run ./hack/testsum; exit "$${PIPESTATUS[1]}"
+
+.PHONY: lint
+lint: ## check the code's form: gofmt, go vet, golangci-lint
+	@$$(hack/tool.sh golangci-lint) run
+
+.PHONY: proto
+proto: ## generate the Go of the wire contracts
+	@hack/proto.sh
+
+.PHONY: bench
+bench: build ## measure what the README claims, beside the usual way to record a page
+	@hack/deps.sh $(BENCH_PACKAGES)
+	@go run ./bench
+
+.PHONY: clean
+clean: ## remove what was built and recorded here
+	@rm -rf bin recordings data .tools
