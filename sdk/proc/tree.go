@@ -1,0 +1,202 @@
+package proc
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// sweepLimit bounds how long processes may take to die of SIGKILL before they are reported: only one that hangs in the
+// kernel takes longer than an instant.
+const sweepLimit = 10 * time.Second
+
+var errNoProcess = errors.New("no such process")
+
+// process is a line of /proc/<pid>/stat.
+type process struct {
+	pid, parent, group, session int
+	state                       byte
+	threads                     int
+	start                       uint64
+	ticks                       uint64 // processor time, with that of children waited for
+}
+
+// alive is false for a process that has ended and was not waited for. One whose first thread has ended shows the same
+// letter while its other threads run.
+func (p process) alive() bool {
+	return p.state != 'Z' && p.state != 'X' || p.threads > 1
+}
+
+// membersOf lists what belongs to id, the process itself included.
+//
+// The session counts only while its leader is there and is the right one, or is known otherwise: a session's number may
+// have been given again. A process that carries another's mark was started Detached and belongs to that other.
+func membersOf(id Identity) ([]process, error) {
+	all, err := processes()
+	if err != nil {
+		return nil, err
+	}
+	var candidates []process
+	marks := make(map[int]string)
+	for _, p := range all {
+		if p.start >= id.Start { // a descendant is younger
+			candidates = append(candidates, p)
+			marks[p.pid] = readMark(p.pid)
+		}
+	}
+	in := make(map[int]bool)
+	sessions := make(map[int]bool)
+	for grown := true; grown; {
+		grown = false
+		for _, p := range candidates {
+			if in[p.pid] {
+				continue
+			}
+			mark := marks[p.pid]
+			foreign := mark != "" && id.Mark != "" && !under(mark, id.Mark)
+			leader := p.pid == id.PID && p.start == id.Start
+			if leader || under(mark, id.Mark) || sessions[p.session] || in[p.parent] && !foreign {
+				in[p.pid], grown = true, true
+				sessions[p.pid] = sessions[p.pid] || p.session == p.pid
+			}
+		}
+	}
+	var members []process
+	for _, p := range candidates {
+		if in[p.pid] {
+			members = append(members, p)
+		}
+	}
+	return members, nil
+}
+
+// terminate asks the process group of id to end. That it reaches nobody is no failure: what follows is KILL.
+func terminate(id Identity) {
+	members, err := membersOf(id)
+	if err != nil {
+		return
+	}
+	for _, p := range members {
+		if p.group == id.PID {
+			_ = p.identity().signal(syscall.SIGTERM)
+		}
+	}
+}
+
+// sweep kills everything that belongs to id until nothing of it runs, and takes in the orphans that this process has
+// inherited from it.
+func sweep(id Identity) error {
+	pause := time.Millisecond
+	for deadline := time.Now().Add(sweepLimit); ; {
+		members, err := membersOf(id)
+		if err != nil {
+			return err
+		}
+		left, err := kill(members, id)
+		if len(left) == 0 {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return errors.Join(fmt.Errorf("processes %v cannot be ended", left), err)
+		}
+		time.Sleep(pause)
+		pause = min(2*pause, 50*time.Millisecond)
+	}
+}
+
+// kill sends SIGKILL to all that are alive, but for this process itself, and answers their numbers.
+func kill(members []process, id Identity) (left []int, err error) {
+	for _, p := range members {
+		switch {
+		case p.pid == os.Getpid():
+		case p.alive():
+			left = append(left, p.pid)
+			if sigErr := p.identity().signal(syscall.SIGKILL); !errors.Is(sigErr, os.ErrProcessDone) {
+				err = errors.Join(err, sigErr)
+			}
+		case p.parent == os.Getpid() && p.pid != id.PID:
+			// An orphan that became ours, as we are the first process of a container or adopt orphans. The child
+			// itself is waited for by its owner.
+			_, _ = syscall.Wait4(p.pid, nil, syscall.WNOHANG, nil)
+		}
+	}
+	return left, err
+}
+
+// identity is enough of one to signal a process just seen.
+func (p process) identity() Identity { return Identity{PID: p.pid, Start: p.start} }
+
+// processes lists all processes that can be seen.
+func processes() ([]process, error) {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("proc: %w", err)
+	}
+	defer func() { _ = dir.Close() }()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, fmt.Errorf("proc: list processes: %w", err)
+	}
+	var all []process
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		if p, err := readProcess(pid); err == nil { // the others ended meanwhile, or are hidden
+			all = append(all, p)
+		}
+	}
+	return all, nil
+}
+
+func readProcess(pid int) (process, error) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+		return process{}, errNoProcess
+	}
+	if err != nil {
+		return process{}, fmt.Errorf("proc: %w", err)
+	}
+	p, err := parseStat(string(b))
+	if err != nil {
+		return process{}, fmt.Errorf("proc: process %d: %w", pid, err)
+	}
+	return p, nil
+}
+
+// parseStat reads a line as proc(5) describes it. The second field is the program's name in parentheses, which may itself
+// hold spaces and parentheses, so the rest is counted from the last one.
+func parseStat(line string) (process, error) {
+	open, closed := strings.IndexByte(line, '('), strings.LastIndexByte(line, ')')
+	if open < 0 || closed < open {
+		return process{}, fmt.Errorf("unexpected stat %.80q", line)
+	}
+	fields := strings.Fields(line[closed+1:])
+	const first = 3 // number of fields[0] in proc(5)
+	if len(fields) < 22-first+1 {
+		return process{}, fmt.Errorf("unexpected stat %.80q", line)
+	}
+	var bad error
+	number := func(n int) uint64 {
+		v, err := strconv.ParseInt(fields[n-first], 10, 64)
+		bad = errors.Join(bad, err)
+		return uint64(v)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(line[:open]))
+	p := process{
+		pid:     pid,
+		state:   fields[0][0],
+		parent:  int(number(4)),
+		group:   int(number(5)),
+		session: int(number(6)),
+		ticks:   number(14) + number(15) + number(16) + number(17),
+		threads: int(number(20)),
+		start:   number(22),
+	}
+	return p, errors.Join(err, bad)
+}
