@@ -1,0 +1,73 @@
+// Package config is the configuration of a host: it turns recordhost.hcl into typed settings. It owns the file's
+// language, the settings' defaults and ranges, and the errors that name file, line and column; HCL is known nowhere
+// else. The commands load a Config and hand its parts on. A plugin's own settings stay unread until the plugin has
+// told their schema; Plugin.Settings then reads them, with the same care for positions.
+package config
+
+import (
+	"time"
+)
+
+// Config is what recordhost.hcl says. All paths are absolute.
+type Config struct {
+	// File is where it was read, empty for the embedded default.
+	File string
+
+	// DataDir holds all that a host must not lose: its tasks, and what was recorded but not yet stored.
+	DataDir string
+
+	// PluginDir holds the plugins' executables. Empty means the folder "plugins" beside the host's own executable.
+	PluginDir string
+
+	// DefaultRuntime and DefaultStorage name a block each; they are always set.
+	DefaultRuntime string
+	DefaultStorage string
+
+	API    API
+	Engine Engine
+
+	// Runtimes and Storages are in the file's order; names are unique within each.
+	Runtimes []Plugin
+	Storages []Plugin
+}
+
+// API is the block api.
+type API struct {
+	Listen      string   // host:port, on a loopback address
+	PathPrefix  string   // "" or "/record"
+	CORSOrigins []string // what Access-Control-Allow-Origin may answer; "*" stands for all
+}
+
+// Engine is the block engine: how recordings are made.
+type Engine struct {
+	FPS          int           // frames a second, where a recording does not ask for another rate
+	CRF          int           // of libx264, where a recording does not ask for another quality
+	Preset       string        // of libx264
+	AudioBitrate int           // bit/s
+	Chrome       string        // path of the browser's binary; empty: the host looks for it
+	FFmpeg       string        // path; empty: the host looks for it
+	Sandbox      bool          // Chrome's own
+	PageTimeout  time.Duration // for a page to load
+	ResumeWithin time.Duration // an outage longer than this ends the recording
+	MaxLifetime  time.Duration // of a task that nobody stops, until it is stopped
+	UploadGiveUp time.Duration // after which a delivery that fails is given up
+}
+
+// defaults is what a file without any optional attribute says.
+func defaults() Config {
+	return Config{
+		DataDir: "data",
+		API:     API{Listen: "127.0.0.1:8080"},
+		Engine: Engine{
+			FPS:          30,
+			CRF:          23,
+			Preset:       "veryfast",
+			AudioBitrate: 128_000,
+			Sandbox:      true,
+			PageTimeout:  time.Minute,
+			ResumeWithin: 10 * time.Minute,
+			MaxLifetime:  24 * time.Hour,
+			UploadGiveUp: 24 * time.Hour,
+		},
+	}
+}

@@ -1,0 +1,267 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// blocks are the two that no configuration can do without.
+const blocks = `
+runtime "local" "here" {}
+storage "blob" "files" {}
+`
+
+func read(t *testing.T, source string) (*Config, error) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "recordhost.hcl")
+	if err := os.WriteFile(file, []byte(source), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return Load(file)
+}
+
+func TestEverySetting(t *testing.T) {
+	t.Setenv("REGION", "eu-west-1")
+	got, err := read(t, `
+data_dir        = "state"
+plugin_dir      = "/opt/recordhost/plugins"
+default_runtime = "here"
+default_storage = "archive"
+api {
+  listen       = "[::1]:9000"
+  path_prefix  = "/record"
+  cors_origins = ["https://example.com", "*"]
+}
+engine {
+  fps            = 25
+  crf            = 20
+  preset         = "fast"
+  audio_bitrate  = 96000
+  chrome         = "chrome/chrome"
+  ffmpeg         = "/usr/local/bin/ffmpeg"
+  sandbox        = "off"
+  page_timeout   = "30s"
+  resume_within  = "5m"
+  max_lifetime   = "12h"
+  upload_give_up = "1h30m"
+}
+runtime "local" "here" {
+  slots  = 4
+  sha256 = "`+strings.Repeat("0f", 32)+`"
+}
+storage "blob" "files" {}
+storage "blob" "archive" {
+  env = { AWS_REGION = env("REGION") }
+}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Dir(got.File)
+	want := &Config{
+		File:           got.File,
+		DataDir:        filepath.Join(dir, "state"),
+		PluginDir:      "/opt/recordhost/plugins",
+		DefaultRuntime: "here",
+		DefaultStorage: "archive",
+		API:            API{Listen: "[::1]:9000", PathPrefix: "/record", CORSOrigins: []string{"https://example.com", "*"}},
+		Engine: Engine{
+			FPS: 25, CRF: 20, Preset: "fast", AudioBitrate: 96000,
+			Chrome: filepath.Join(dir, "chrome/chrome"), FFmpeg: "/usr/local/bin/ffmpeg",
+			PageTimeout: 30 * time.Second, ResumeWithin: 5 * time.Minute, MaxLifetime: 12 * time.Hour, UploadGiveUp: 90 * time.Minute,
+		},
+		Runtimes: []Plugin{
+			{Kind: "runtime", Plugin: "local", Name: "here", SHA256: []byte(strings.Repeat("\x0f", 32))},
+		},
+		Storages: []Plugin{
+			{Kind: "storage", Plugin: "blob", Name: "files"},
+			{Kind: "storage", Plugin: "blob", Name: "archive", Env: map[string]string{"AWS_REGION": "eu-west-1"}},
+		},
+	}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Plugin{})); diff != "" {
+		t.Errorf("config (-want +got):\n%s", diff)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	got, err := read(t, blocks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := defaults()
+	want.File = got.File
+	want.DataDir = filepath.Join(filepath.Dir(got.File), "data")
+	want.DefaultRuntime, want.DefaultStorage = "here", "files"
+	want.Runtimes = []Plugin{{Kind: "runtime", Plugin: "local", Name: "here"}}
+	want.Storages = []Plugin{{Kind: "storage", Plugin: "blob", Name: "files"}}
+	if diff := cmp.Diff(&want, got, cmpopts.IgnoreUnexported(Plugin{})); diff != "" {
+		t.Errorf("config (-want +got):\n%s", diff)
+	}
+}
+
+// Every default must pass the check that a value in a file has to pass.
+func TestDefaultsAreInRange(t *testing.T) {
+	d := defaults().Engine
+	_, err := read(t, blocks+`
+engine {
+  fps            = 30
+  crf            = 23
+  preset         = "`+d.Preset+`"
+  audio_bitrate  = 128000
+  page_timeout   = "`+d.PageTimeout.String()+`"
+  resume_within  = "`+d.ResumeWithin.String()+`"
+  max_lifetime   = "`+d.MaxLifetime.String()+`"
+  upload_give_up = "`+d.UploadGiveUp.String()+`"
+}`)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLocal(t *testing.T) {
+	got, err := Local("/var/tmp/state", "/home/ann/my recordings")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := defaults()
+	want.DataDir = "/var/tmp/state"
+	want.DefaultRuntime, want.DefaultStorage = "here", "files"
+	want.Runtimes = []Plugin{{Kind: "runtime", Plugin: "local", Name: "here"}}
+	want.Storages = []Plugin{{Kind: "storage", Plugin: "blob", Name: "files"}}
+	if diff := cmp.Diff(&want, got, cmpopts.IgnoreUnexported(Plugin{})); diff != "" {
+		t.Errorf("config (-want +got):\n%s", diff)
+	}
+}
+
+func TestMistakes(t *testing.T) {
+	const listen = `host:port on a loopback address, such as 127.0.0.1:8080: nothing else is served without authentication`
+	tests := []struct {
+		name   string
+		source string   // begins in line 1; the two necessary blocks follow
+		want   []string // "line:column: message"
+	}{
+		{"syntax", `data_dir = `, []string{`1:12: Invalid expression: Expected the start of an expression, but found an invalid expression token.`}},
+		{"unknown attribute", `data_dri = "x"`, []string{`1:1: Unsupported argument: An argument named "data_dri" is not expected here. Did you mean "data_dir"?`}},
+		{"unknown block", `motor {}`, []string{`1:1: Unsupported block type: Blocks of type "motor" are not expected here.`}},
+		{"unknown attribute in a block", "engine {\n  colour = 1\n}", []string{`2:3: Unsupported argument: An argument named "colour" is not expected here.`}},
+		{"missing label", `runtime "local" {}`, []string{`1:17: Missing name for runtime: All runtime blocks must have 2 labels (plugin, name).`}},
+		{"one label too many", `api "x" {}`, []string{`1:5: Extraneous label for api: No labels are expected for api blocks.`}},
+		{"no plugin's name", `runtime "../sh" "x" {}`, []string{
+			`1:1: default_runtime is missing: it must name one of the 2 blocks runtime`, `1:9: "../sh" is no plugin's name: lower case letters, digits and dashes`}},
+		{"no name", `storage "blob" "" {}`, []string{
+			`1:1: default_storage is missing: it must name one of the 2 blocks storage`, `1:16: "" is no name: up to 64 letters, digits, dashes and underscores`}},
+		{"twice", "default_storage = \"files\"\nstorage \"blob\" \"files\" {}", []string{`4:16: there is a storage "files" already, at line 2`}},
+		{"block twice", "api {}\napi {}", []string{`2:1: there is a block api already, at line 1`}},
+		{"default names nothing", `default_runtime = "there"`, []string{`1:19: default_runtime names "there", but there is no such runtime`}},
+		{"number wanted", "engine {\n  fps = \"30\"\n}", []string{`2:9: fps must be a whole number from 1 to 60, not "30"`}},
+		{"whole number wanted", "engine {\n  fps = 29.97\n}", []string{`2:9: fps must be a whole number from 1 to 60, not 29.97`}},
+		{"out of range", "engine {\n  fps = 0\n}", []string{`2:9: fps must be a whole number from 1 to 60, not 0`}},
+		{"huge", "engine {\n  fps = 1e99\n}", []string{`2:9: fps must be a whole number from 1 to 60, not 1e+99`}},
+		{"no word of the list", "engine { sandbox = \"maybe\" }", []string{`1:20: sandbox must be one of "on", "off", not "maybe"`}},
+		{"no duration", "engine { page_timeout = \"soon\" }",
+			[]string{`1:25: page_timeout must be a duration such as "90s" or "1h30m", from 1s to 10m, not "soon"`}},
+		{"duration without unit", "engine { resume_within = 600 }",
+			[]string{`1:26: resume_within must be a duration such as "90s" or "1h30m", from 0s to 24h, not 600`}},
+		{"path wanted", `plugin_dir = ""`, []string{`1:14: plugin_dir must be a path, not ""`}},
+		{"open to the world", `api { listen = "0.0.0.0:8080" }`, []string{`1:16: listen must be ` + listen + `, not "0.0.0.0:8080"`}},
+		{"every address", `api { listen = ":8080" }`, []string{`1:16: listen must be ` + listen + `, not ":8080"`}},
+		{"no port", `api { listen = "127.0.0.1" }`, []string{`1:16: listen must be ` + listen + `, not "127.0.0.1"`}},
+		{"no prefix", `api { path_prefix = "record/" }`, []string{`1:21: path_prefix must be a path such as "/record", not "record/"`}},
+		{"no list", `api { cors_origins = "*" }`, []string{`1:22: cors_origins must be a list, not "*"`}},
+		{"no origin", `api { cors_origins = ["*", "example.com"] }`, []string{
+			`1:22: cors_origins must be a list of which each member is an origin such as "https://example.com", or "*", not "example.com"`}},
+		{"environment", `data_dir = env("RECORDHOST_TEST_UNSET")`, []string{
+			`1:17: Invalid function argument: Invalid value for "name" parameter: the environment variable RECORDHOST_TEST_UNSET is not set.`}},
+		{"file", `data_dir = file("/nowhere/secret")`, []string{
+			`1:18: Invalid function argument: Invalid value for "path" parameter: open /nowhere/secret: no such file or directory.`}},
+		{"function", `data_dir = upper("x")`, []string{
+			`1:12: Call to unknown function: There is no function named "upper".`}},
+		{"variable", `data_dir = state_dir`, []string{`1:12: Unknown variable: There is no variable named "state_dir".`}},
+		{"checksum", "default_storage = \"files\"\nstorage \"blob\" \"s\" { sha256 = \"abc\" }", []string{
+			`2:31: sha256 must be the 64 hex digits that sha256sum prints for the plugin's executable, not "abc"`}},
+		{"several", "data_dir = 1\nengine {\n  crf = 99\n  fpss = 1\n}", []string{
+			`1:12: data_dir must be a path, not 1`,
+			`3:9: crf must be a whole number from 1 to 51, not 99`,
+			`4:3: Unsupported argument: An argument named "fpss" is not expected here. Did you mean "fps"?`}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			c, err := read(t, test.source+blocks)
+			if err == nil {
+				t.Fatalf("no error, but %+v", c)
+			}
+			var got []string
+			for _, e := range List(err) {
+				_, message, _ := strings.Cut(e.Error(), "recordhost.hcl:")
+				got = append(got, message)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("errors (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestNecessaryBlocks(t *testing.T) {
+	_, err := Load("testdata/empty.hcl")
+	want := "testdata/empty.hcl:1:1: no block runtime: a host needs at least one\n" +
+		"testdata/empty.hcl:1:1: no block storage: a host needs at least one"
+	if err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
+// An environment's values are secrets: a mistake beside them must not show them.
+func TestEnvIsNotShown(t *testing.T) {
+	_, err := read(t, `storage "blob" "s" { env = { KEY = ["hunter2"] } }`+"\ndefault_storage = \"s\"\n"+`runtime "local" "here" {}`)
+	if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.HasSuffix(err.Error(), `:1:28: env must be a map of strings; "KEY" is none`) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestInclude(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "key"), []byte("s3cret\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "c.hcl")
+	source := `runtime "local" "here" {}` + "\n" + `storage "blob" "s" { env = { KEY = file("key") } }`
+	if err := os.WriteFile(file, []byte(source), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Storages[0].Env["KEY"]; got != "s3cret" {
+		t.Errorf("file() read %q", got)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	sample, err := os.ReadFile("../../recordhost.hcl")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(sample)
+	f.Add([]byte(blocks))
+	f.Add([]byte(`engine { fps = [for x in [1, 2] : x]... }`))
+	f.Add([]byte(`storage "a" "b" { env = { a = null } }`))
+	f.Fuzz(func(t *testing.T, source []byte) {
+		c, err := parse(source, "fuzz.hcl", evaluation("/nowhere", nil), "/nowhere")
+		for _, e := range List(err) {
+			if !strings.HasPrefix(e.Error(), "fuzz.hcl:") {
+				t.Errorf("an error without position: %v", e)
+			}
+		}
+		if err == nil && (c.DefaultRuntime == "" || c.DefaultStorage == "") {
+			t.Errorf("no defaults: %+v", c)
+		}
+	})
+}

@@ -1,0 +1,2 @@
+runtime "local" "here" {}
+storage "blob" "files" {}
