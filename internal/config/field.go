@@ -5,6 +5,8 @@ import (
 	"math"
 	"math/big"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -73,14 +75,7 @@ func text(name string, to *string, wanted string, good func(string) bool) field 
 
 func oneOf(name string, to *string, words ...string) field {
 	wanted := `one of "` + strings.Join(words, `", "`) + `"`
-	return text(name, to, wanted, func(s string) bool {
-		for _, w := range words {
-			if s == w {
-				return true
-			}
-		}
-		return false
-	})
+	return text(name, to, wanted, func(s string) bool { return slices.Contains(words, s) })
 }
 
 func onOff(name string, to *bool) field {
@@ -192,7 +187,7 @@ func show(v cty.Value) string {
 	case v.Type() == cty.Number:
 		return v.AsBigFloat().Text('g', 12)
 	case v.Type() == cty.Bool:
-		return fmt.Sprint(v.True())
+		return strconv.FormatBool(v.True())
 	default:
 		return kindOf(v)
 	}

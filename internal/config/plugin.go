@@ -82,4 +82,6 @@ func commonFields(p *Plugin) []field {
 }
 
 func goodPlugin(s string) bool { return regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`).MatchString(s) }
-func goodName(s string) bool   { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`).MatchString(s) }
+func goodName(s string) bool {
+	return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`).MatchString(s)
+}
