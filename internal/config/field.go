@@ -139,7 +139,7 @@ func texts(name string, to *[]string, wanted string, good func(string) bool) fie
 		var list []string
 		for _, e := range v.AsValueSlice() {
 			if e.IsNull() || e.Type() != cty.String || !good(e.AsString()) {
-				return fmt.Errorf("a list of which each member is %s, not %s", wanted, show(e))
+				return fmt.Errorf("a list of %s; %s is none", wanted, show(e))
 			}
 			list = append(list, e.AsString())
 		}

@@ -162,7 +162,7 @@ func (r *reader) apiFields() []field {
 		text("listen", &a.Listen, "host:port on a loopback address, such as 127.0.0.1:8080: "+
 			"nothing else is served without authentication", loopback),
 		text("path_prefix", &a.PathPrefix, `a path such as "/record"`, goodPrefix),
-		texts("cors_origins", &a.CORSOrigins, `an origin such as "https://example.com", or "*"`, goodOrigin),
+		texts("cors_origins", &a.CORSOrigins, `origins such as "https://example.com", or "*"`, goodOrigin),
 	}
 }
 

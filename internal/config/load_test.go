@@ -183,7 +183,7 @@ func TestMistakes(t *testing.T) {
 		{"no prefix", `api { path_prefix = "record/" }`, []string{`1:21: path_prefix must be a path such as "/record", not "record/"`}},
 		{"no list", `api { cors_origins = "*" }`, []string{`1:22: cors_origins must be a list, not "*"`}},
 		{"no origin", `api { cors_origins = ["*", "example.com"] }`, []string{
-			`1:22: cors_origins must be a list of which each member is an origin such as "https://example.com", or "*", not "example.com"`}},
+			`1:22: cors_origins must be a list of origins such as "https://example.com", or "*"; "example.com" is none`}},
 		{"environment", `data_dir = env("RECORDHOST_UNSET")`, []string{
 			`1:17: Invalid function argument: Invalid value for "name" parameter: the environment variable RECORDHOST_UNSET is not set.`}},
 		{"file", `data_dir = file("/nowhere/secret")`, []string{
