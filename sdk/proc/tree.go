@@ -3,7 +3,9 @@ package proc
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -90,41 +92,50 @@ func terminate(id Identity) {
 // sweep kills everything that belongs to id until nothing of it runs, and takes in the orphans that this process has
 // inherited from it.
 func sweep(id Identity) error {
+	doomed := make(map[int]process) // once found, a process is followed to its end: a dead one shows no mark
 	pause := time.Millisecond
 	for deadline := time.Now().Add(sweepLimit); ; {
 		members, err := membersOf(id)
 		if err != nil {
 			return err
 		}
-		left, err := kill(members, id)
-		if len(left) == 0 {
+		for _, p := range members {
+			if p.pid != os.Getpid() {
+				doomed[p.pid] = p
+			}
+		}
+		if err = kill(doomed, id); len(doomed) == 0 {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return errors.Join(fmt.Errorf("processes %v cannot be ended", left), err)
+			return errors.Join(fmt.Errorf("processes %v cannot be ended", slices.Sorted(maps.Keys(doomed))), err)
 		}
 		time.Sleep(pause)
 		pause = min(2*pause, 50*time.Millisecond)
 	}
 }
 
-// kill sends SIGKILL to all that are alive, but for this process itself, and answers their numbers.
-func kill(members []process, id Identity) (left []int, err error) {
-	for _, p := range members {
+// kill sends SIGKILL to those of doomed that are alive, and removes those that are not.
+func kill(doomed map[int]process, id Identity) (err error) {
+	for pid, p := range doomed {
+		now, readErr := readProcess(pid)
 		switch {
-		case p.pid == os.Getpid():
-		case p.alive():
-			left = append(left, p.pid)
+		case readErr != nil || now.start != p.start:
+			delete(doomed, pid)
+		case now.alive():
 			if sigErr := p.identity().signal(syscall.SIGKILL); !errors.Is(sigErr, os.ErrProcessDone) {
 				err = errors.Join(err, sigErr)
 			}
-		case p.parent == os.Getpid() && p.pid != id.PID:
-			// An orphan that became ours, as we are the first process of a container or adopt orphans. The child
-			// itself is waited for by its owner.
-			_, _ = syscall.Wait4(p.pid, nil, syscall.WNOHANG, nil)
+		default:
+			// An orphan is ours to wait for when we are a container's first process or adopt orphans. The child itself
+			// is waited for by its owner.
+			if now.parent == os.Getpid() && pid != id.PID {
+				_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil)
+			}
+			delete(doomed, pid)
 		}
 	}
-	return left, err
+	return err
 }
 
 // identity is enough of one to signal a process just seen.
