@@ -41,9 +41,9 @@ type API struct {
 // Engine is the block engine: how recordings are made.
 type Engine struct {
 	FPS          int           // frames a second, where a recording does not ask for another rate
-	CRF          int           // of libx264, where a recording does not ask for another quality
-	Preset       string        // of libx264
-	AudioBitrate int           // bit/s
+	CRF          int           // of libx264, where a recording does not ask for another quality; zero: the encoder's default
+	Preset       string        // of libx264; empty: the encoder's default
+	AudioBitrate int           // bit/s; zero: the encoder's default
 	Chrome       string        // path of the browser's binary; empty: the host looks for it
 	FFmpeg       string        // path; empty: the host looks for it
 	Sandbox      bool          // Chrome's own
@@ -60,9 +60,6 @@ func defaults() Config {
 		API:     API{Listen: "127.0.0.1:8080"},
 		Engine: Engine{
 			FPS:          30,
-			CRF:          23,
-			Preset:       "veryfast",
-			AudioBitrate: 128_000,
 			Sandbox:      true,
 			PageTimeout:  time.Minute,
 			ResumeWithin: 10 * time.Minute,

@@ -111,9 +111,6 @@ func TestDefaultsAreInRange(t *testing.T) {
 	_, err := read(t, blocks+`
 engine {
   fps            = 30
-  crf            = 23
-  preset         = "`+d.Preset+`"
-  audio_bitrate  = 128000
   page_timeout   = "`+d.PageTimeout.String()+`"
   resume_within  = "`+d.ResumeWithin.String()+`"
   max_lifetime   = "`+d.MaxLifetime.String()+`"
