@@ -76,16 +76,22 @@ const measure = (() => {
     context.fillRect(width - FLASH.x, FLASH.y, FLASH.side, FLASH.side);
   }
 
+  // fill makes a canvas as large as the window, which may have become so only after the page began.
+  function fill(canvas) {
+    if (canvas.width !== innerWidth) canvas.width = innerWidth;
+    if (canvas.height !== innerHeight) canvas.height = innerHeight;
+  }
+
   // run draws a page of nothing but the measure on that background, for as long as it lives.
   function run(background) {
     const canvas = document.createElement('canvas');
     canvas.style.display = 'block';
-    canvas.width = innerWidth;
-    canvas.height = innerHeight;
     document.body.style.margin = 0;
+    document.body.style.overflow = 'hidden';
     document.body.append(canvas);
     const context = canvas.getContext('2d', { alpha: false });
     const frame = () => {
+      fill(canvas);
       context.fillStyle = background;
       context.fillRect(0, 2 * ROW, canvas.width, canvas.height);
       draw(context, canvas.width, next());
@@ -94,13 +100,18 @@ const measure = (() => {
     requestAnimationFrame(frame);
   }
 
-  // start reports the page, and does what the query asks for.
-  function start() {
+  // announce reports that the page is there, and its clock.
+  function announce() {
     report('loaded', { origin: performance.timeOrigin, width: innerWidth, height: innerHeight, ratio: devicePixelRatio });
+  }
+
+  // start announces the page and does what the query asks for.
+  function start() {
+    announce();
     const sound = { rate: Number(query.get('rate')) || undefined, channels: query.has('mono') ? 1 : 2 };
     if (!query.has('silent')) setTimeout(() => { audio = beep(sound); }, 1000 * Number(query.get('late') || 0));
     if (query.has('manual')) setTimeout(() => window.startRecord && window.startRecord(), 3000);
   }
 
-  return { query, BLOCKS, ROW, FLASH, beep, next, report, draw, run, start, follow(context) { audio = context; } };
+  return { query, BLOCKS, ROW, FLASH, beep, next, report, fill, draw, run, announce, start, follow(context) { audio = context; } };
 })();

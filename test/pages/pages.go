@@ -100,7 +100,7 @@ func (s *Server) Loads(page string) int {
 	return s.loads[page]
 }
 
-// Reports are those of that event so far, oldest first.
+// Reports are those of that event so far, oldest first; of every event when it is empty.
 func (s *Server) Reports(event string) []Report {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,7 +127,7 @@ func (s *Server) Wait(ctx context.Context, event string, n int) ([]Report, error
 func (s *Server) matching(event string) []Report {
 	var found []Report
 	for _, r := range s.reports {
-		if r.Event == event {
+		if event == "" || r.Event == event {
 			found = append(found, r)
 		}
 	}
