@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks the wire contracts of the plugins and generates their Go beside them. The tools are pinned in hack/tool.sh.
+# Checks the wire contracts and generates their Go beside them. The tools are pinned in hack/tool.sh.
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -14,7 +14,8 @@ import (
 // state that it could not lose: what must survive is in the Handle, which the host stores.
 //
 // Errors carry a kind of package status: NoCapacity when Launch finds no room (the host refuses the Start),
-// InvalidArgument for a Handle this driver did not make, Unavailable for what may work when tried again.
+// InvalidArgument for a Handle this driver did not make, NotFound from Wait and Kill for a worker that is StateNotHere,
+// Unavailable for what may work when tried again.
 type Driver interface {
 	// Capacity says how many workers run and how many more could.
 	Capacity(ctx context.Context) (Capacity, error)

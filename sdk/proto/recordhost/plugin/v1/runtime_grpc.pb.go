@@ -49,10 +49,12 @@ type RuntimeServiceClient interface {
 	// this plugin did not make fails with ERROR_KIND_INVALID_ARGUMENT.
 	Recover(ctx context.Context, in *RecoverRequest, opts ...grpc.CallOption) (*RecoverResponse, error)
 	// Wait answers when the worker has ended; at once, when it has already. Cancelling the call ends the wait, not the
-	// worker. Several calls may wait for one worker, and it may be waited for again.
+	// worker. Several calls may wait for one worker, and it may be waited for again. A worker that is
+	// WORKER_STATE_NOT_HERE fails with ERROR_KIND_NOT_FOUND.
 	Wait(ctx context.Context, in *WaitRequest, opts ...grpc.CallOption) (*WaitResponse, error)
 	// Kill asks the worker to end, and after the grace ends it with all its children. It answers when they are gone; a
-	// worker that is gone already is no failure. Only what the handle proves to be the worker is ever signalled.
+	// worker that is gone already is no failure, one that is WORKER_STATE_NOT_HERE fails with ERROR_KIND_NOT_FOUND. Only
+	// what the handle proves to be the worker is ever signalled.
 	Kill(ctx context.Context, in *KillRequest, opts ...grpc.CallOption) (*KillResponse, error)
 }
 
@@ -137,10 +139,12 @@ type RuntimeServiceServer interface {
 	// this plugin did not make fails with ERROR_KIND_INVALID_ARGUMENT.
 	Recover(context.Context, *RecoverRequest) (*RecoverResponse, error)
 	// Wait answers when the worker has ended; at once, when it has already. Cancelling the call ends the wait, not the
-	// worker. Several calls may wait for one worker, and it may be waited for again.
+	// worker. Several calls may wait for one worker, and it may be waited for again. A worker that is
+	// WORKER_STATE_NOT_HERE fails with ERROR_KIND_NOT_FOUND.
 	Wait(context.Context, *WaitRequest) (*WaitResponse, error)
 	// Kill asks the worker to end, and after the grace ends it with all its children. It answers when they are gone; a
-	// worker that is gone already is no failure. Only what the handle proves to be the worker is ever signalled.
+	// worker that is gone already is no failure, one that is WORKER_STATE_NOT_HERE fails with ERROR_KIND_NOT_FOUND. Only
+	// what the handle proves to be the worker is ever signalled.
 	Kill(context.Context, *KillRequest) (*KillResponse, error)
 	mustEmbedUnimplementedRuntimeServiceServer()
 }
