@@ -17,7 +17,7 @@ import (
 //
 // Errors carry a kind of package status: PermissionDenied (credentials refused), NotFound (no such bucket),
 // AlreadyExists (a file of that name is there and may not be overwritten), InvalidArgument, DataLoss (the store's size
-// or checksum is not the file's), Unavailable (may work when tried again). Drivers do not retry: deliver does, and
+// or checksum is not the file's), FailedPrecondition, Unavailable (may work when tried again). Drivers do not retry: deliver does, and
 // only what status.Retryable allows.
 type Driver interface {
 	// Capabilities says what the store can do. It needs no connection to the store.
@@ -28,10 +28,13 @@ type Driver interface {
 
 	// Open begins a delivery, or takes one up again: the same Delivery leads to an equivalent State. It refuses
 	// targets this store may not write (InvalidArgument, naming the field) and names that exist and may not be
-	// overwritten (AlreadyExists), before anything was sent.
+	// overwritten (AlreadyExists), before anything was sent. A file that an earlier epoch of the same task left is no
+	// reason to refuse, where the store can tell whose it is.
 	Open(ctx context.Context, d Delivery) (State, error)
 
-	// Put stores one whole file of the delivery under its name. A file of the same delivery is replaced.
+	// Put stores one whole file of the delivery under its name. A file of the same delivery is replaced; one of somebody
+	// else that came there after Open is not (AlreadyExists), unless it may be overwritten. A local file that is absent
+	// or not as stated is InvalidArgument, one without the checksum stated DataLoss, and the store is as before.
 	Put(ctx context.Context, s State, f File) error
 
 	// BeginParts begins a file that grows while it is sent. Only where Capabilities.Parts.
@@ -45,7 +48,7 @@ type Driver interface {
 	FinishParts(ctx context.Context, s State, u Upload, r []Receipt) error
 
 	// Commit ends the delivery: all files are in the store, whole, and durable. What it answers is what the store
-	// itself reports when asked.
+	// itself reports when asked. Without the main file it is FailedPrecondition.
 	Commit(ctx context.Context, s State) (Location, error)
 
 	// Abort gives the delivery up and removes what it left: parts, uploads begun. Files that Put or FinishParts
@@ -94,7 +97,7 @@ type State []byte
 // File is a whole file on the local disk.
 type File struct {
 	Name        string // below the delivery's directory
-	Path        string // absolute
+	Path        string // absolute, of a regular file
 	Size        int64  // bytes; a file that has another size is refused with InvalidArgument
 	SHA256      []byte // 32 bytes, or nil when it was not computed
 	ContentType string
