@@ -37,9 +37,6 @@ type Handler interface {
 	// Progress tells the figures of a heartbeat.
 	Progress(p Progress)
 
-	// Applied tells that all commands up to number have taken effect.
-	Applied(number uint64)
-
 	// Disconnected tells that the worker has no connection any more.
 	Disconnected()
 }
@@ -125,7 +122,6 @@ func (s *Session) attach(ctx context.Context, hello *controlv1.Hello) (*link, *c
 	if err := s.admission.Handler.Connected(ctx, hello.GetInstance()); err != nil {
 		return nil, nil, fmt.Errorf("admit the worker: %w", err)
 	}
-	s.admission.Handler.Applied(hello.GetAppliedCommand())
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -187,9 +183,8 @@ func (s *Session) saw() {
 // applied drops the commands that need not be sent again.
 func (s *Session) applied(number uint64) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.commands = dropUpTo(s.commands, number)
-	s.mu.Unlock()
-	s.admission.Handler.Applied(number)
 }
 
 // event hands an event on unless it was handled before, and answers the number to acknowledge.

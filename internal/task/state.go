@@ -1,0 +1,97 @@
+package task
+
+import (
+	"time"
+
+	"github.com/recordhost/recordhost/internal/control"
+)
+
+// State is all that the rules know of a task. It is stored as it is.
+type State struct {
+	Status     Status
+	StartTime  time.Time // zero until it is set, as are the others
+	CancelTime time.Time
+	StopTime   time.Time
+	FinishTime time.Time
+
+	// WantsCallback: the caller is to be told the result.
+	WantsCallback bool
+
+	// Command is the number of the last command. Steering is that of the last one which says whether the recording's
+	// time runs; what a worker reports from before it is not news.
+	Command  uint64
+	Steering uint64
+	// Pending are the commands that are not known to have taken effect.
+	Pending []control.Command
+
+	Failure       *Failure // the first thing that failed for good
+	CallbackError string   // why the caller could not be told
+	Deliveries    []control.Delivery
+	Gaps          []control.Gap
+	Restarts      int
+}
+
+// Failure is why a task failed.
+type Failure struct {
+	Code    string
+	Message string
+}
+
+// Event is something that happens to a task.
+type Event struct {
+	At   time.Time
+	What any // one of the types below
+}
+
+// What can happen. The first four are the caller's, Report is the worker's, the others the host's own.
+type (
+	PauseAsked   struct{}
+	ResumeAsked  struct{}
+	RefreshAsked struct{}
+	StopAsked    struct{}
+
+	// Report is what the worker told.
+	Report struct {
+		Applied uint64 // the last command that had taken effect
+		Body    control.Body
+	}
+
+	// LaunchFailed: there is no worker, and there will be none.
+	LaunchFailed struct{ Code, Message string }
+	// WorkerLost: the worker is gone before it was done.
+	WorkerLost struct{ Message string }
+	// LifetimeOver: the task has been going for as long as any task may.
+	LifetimeOver struct{}
+	// CallbackAccepted: the caller was told.
+	CallbackAccepted struct{}
+	// CallbackGivenUp: the caller could not be told.
+	CallbackGivenUp struct{ Message string }
+)
+
+// Effect is what must follow once a change was stored.
+type Effect any
+
+// The effects.
+type (
+	// Send gives the worker a command. It is among the state's pending ones.
+	Send struct{ Command control.Command }
+	// Release lets the worker go: it is given time to end, and then ended.
+	Release struct{}
+	// Call tells the caller the result.
+	Call struct{}
+)
+
+// result is the document's part about what came of the task. The callback's failure does not hide an earlier one.
+func (s State) failure() (code, message string) {
+	const given = "Callback failed even all tries. last error message:"
+	switch {
+	case s.Failure == nil && s.CallbackError == "":
+		return "", ""
+	case s.Failure == nil:
+		return CodeCallbackFailed, given + s.CallbackError
+	case s.CallbackError == "":
+		return s.Failure.Code, s.Failure.Message
+	default:
+		return s.Failure.Code, s.Failure.Message + "; " + given + s.CallbackError
+	}
+}
