@@ -81,10 +81,8 @@ func (i *instance) explain(method string, err error) error {
 	if isStatus && len(s.Details()) > 0 {
 		return err // the SDK's server adds details to each
 	}
-	switch s.Code() {
-	case codes.Unavailable, codes.Canceled, codes.Unknown, codes.Internal:
-	default:
-		return err
+	if s.Code() != codes.Unavailable && s.Code() != codes.Canceled {
+		return err // not what becomes of a call whose connection breaks
 	}
 	timer := time.NewTimer(deathWithin)
 	defer timer.Stop()
@@ -94,7 +92,7 @@ func (i *instance) explain(method string, err error) error {
 			doing: fmt.Sprintf("%s: during %s", i.block, path.Base(method)), how: i.end(),
 		})
 	case <-timer.C:
-		return status.Errorf(status.Unavailable, "%s: %s: connection lost: %s", i.block, path.Base(method), s.Message())
+		return status.Errorf(status.Unavailable, "%s: %s: %s", i.block, path.Base(method), s.Message())
 	}
 }
 

@@ -38,6 +38,7 @@ type Status struct {
 	Path   string // of its executable
 	State  State
 	Err    error // why it is not ready; nil when it is
+	Calls  int   // that run
 
 	// The rest is that of the process last configured, and zero when there was none yet.
 	PID      int
@@ -63,10 +64,11 @@ type supervisor struct {
 	mu      sync.Mutex
 	state   State
 	err     error
-	current *instance     // when ready
-	last    Status        // of the process last configured
-	changed chan struct{} // closed at each change of state, and made anew
-	calls   sync.WaitGroup
+	current *instance       // when ready
+	last    Status          // of the process last configured
+	changed chan struct{}   // closed at each change of state, and made anew
+	calls   int             // that run
+	idle    chan struct{}   // closed when no call runs nor ever will
 	waits   context.Context // ends with close: calls that may last for ever
 	cut     context.CancelFunc
 }
@@ -78,6 +80,7 @@ func newSupervisor(b Block, o Options, sockets string) *supervisor {
 		tried:   make(chan struct{}),
 		state:   StateStarting,
 		changed: make(chan struct{}),
+		idle:    make(chan struct{}),
 	}
 	s.last = Status{Kind: b.Kind, Plugin: b.Plugin, Name: b.Name, Path: filepath.Join(o.Dir, b.file()), Restarts: -1}
 	s.waits, s.cut = context.WithCancel(context.Background())
@@ -166,6 +169,9 @@ func (s *supervisor) set(state State, err error, current *instance) {
 		return // calls that run keep the process that they have
 	}
 	s.state, s.current = state, current
+	if state == StateClosed && s.calls == 0 {
+		close(s.idle)
+	}
 	if err != nil || current != nil {
 		s.err = err // a plugin that is starting again still tells why it was not ready
 	}
@@ -179,12 +185,12 @@ func (s *supervisor) ready(ctx context.Context) (i *instance, release func(), er
 		s.mu.Lock()
 		state, current, why, changed := s.state, s.current, s.err, s.changed
 		if state == StateReady {
-			s.calls.Add(1)
+			s.calls++
 		}
 		s.mu.Unlock()
 		switch state {
 		case StateReady:
-			return current, s.calls.Done, nil
+			return current, s.release, nil
 		case StateFailed:
 			return nil, nil, why
 		case StateClosed:
@@ -203,6 +209,16 @@ func (s *supervisor) ready(ctx context.Context) (i *instance, release func(), er
 	}
 }
 
+// release ends a call that ready counted.
+func (s *supervisor) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls--
+	if s.calls == 0 && s.state == StateClosed {
+		close(s.idle)
+	}
+}
+
 // close makes all further calls fail, and cuts those that would last.
 func (s *supervisor) close() {
 	s.set(StateClosed, nil, nil)
@@ -211,13 +227,8 @@ func (s *supervisor) close() {
 
 // drain returns when no call runs any more, or when ctx ends.
 func (s *supervisor) drain(ctx context.Context) {
-	idle := make(chan struct{})
-	go func() { // ends at the latest when the process is ended, which cuts all calls
-		s.calls.Wait()
-		close(idle)
-	}()
 	select {
-	case <-idle:
+	case <-s.idle:
 	case <-ctx.Done():
 	}
 }
@@ -227,6 +238,6 @@ func (s *supervisor) status() Status {
 	defer s.mu.Unlock()
 	out := s.last
 	out.State, out.Err = s.state, s.err
-	out.Restarts = max(out.Restarts, 0)
+	out.Restarts, out.Calls = max(out.Restarts, 0), s.calls
 	return out
 }
