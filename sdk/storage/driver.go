@@ -17,8 +17,8 @@ import (
 //
 // Errors carry a kind of package status: PermissionDenied (credentials refused), NotFound (no such bucket),
 // AlreadyExists (a file of that name is there and may not be overwritten), InvalidArgument, DataLoss (the store's size
-// or checksum is not the file's), FailedPrecondition, Unavailable (may work when tried again). Drivers do not retry: deliver does, and
-// only what status.Retryable allows.
+// or checksum is not the file's), FailedPrecondition (something else must be done before), Unavailable (may work when
+// tried again). Drivers do not retry: deliver does, and only what status.Retryable allows.
 type Driver interface {
 	// Capabilities says what the store can do. It needs no connection to the store.
 	Capabilities(ctx context.Context) (Capabilities, error)

@@ -1,6 +1,8 @@
 package storage
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"path"
 	"strings"
 	"unicode"
@@ -11,6 +13,13 @@ import (
 
 // MaxKey is how many bytes the name of a file may have, its directory included.
 const MaxKey = 850
+
+// ID returns a name for the delivery that no other has: 32 hexadecimal digits, the same in each epoch. Drivers mark what they
+// store with it, to tell a delivery's own files from those of others.
+func (d Delivery) ID() string {
+	sum := sha256.Sum256([]byte(d.TaskID + "\x00" + d.Dir + "\x00" + d.Main))
+	return hex.EncodeToString(sum[:16])
+}
 
 // Key returns the name that a file of the delivery has below the store's root or prefix: Dir and name, joined. It refuses
 // with InvalidArgument what could lead elsewhere or cannot be a name everywhere: "..", ".", empty parts, slashes at the

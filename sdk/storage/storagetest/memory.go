@@ -1,14 +1,15 @@
 package storagetest
 
 import (
+	"bytes"
 	"context"
 	"crypto/md5"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -66,9 +67,14 @@ func Hang(method string) func(context.Context, Call) error {
 // Memory is a storage driver that keeps deliveries in memory: a store without a service, for tests of what lies above a
 // storage.Driver. It keeps no state but the store's, so it also stands for a driver that was started anew.
 type Memory struct {
-	options Options
-	caps    storage.Capabilities
+	*store
+	options   Options
+	caps      storage.Capabilities
+	overwrite bool
+}
 
+// store is what outlives a Memory's drivers.
+type store struct {
 	mu        sync.Mutex
 	objects   map[string]object
 	uploads   map[string]*upload
@@ -81,7 +87,7 @@ var _ storage.Driver = (*Memory)(nil)
 
 type object struct {
 	data        []byte
-	task        string
+	owner       string // the delivery's id; empty for somebody else's
 	contentType string
 	modified    time.Time
 }
@@ -96,14 +102,23 @@ type upload struct {
 
 // NewMemory returns an empty store.
 func NewMemory(o Options) *Memory {
-	caps := storage.Capabilities{Parts: true, OutOfOrder: true, MaxPartSize: 1 << 30, MaxParts: 10000, ReadBack: true, Folders: true}
+	caps := storage.Capabilities{
+		Parts: true, OutOfOrder: true, MaxPartSize: 1 << 30, MaxParts: 10000, ReadBack: true, Folders: true,
+	}
 	if o.Capabilities != nil {
 		caps = *o.Capabilities
 	}
 	return &Memory{
-		options: o, caps: caps, objects: map[string]object{}, uploads: map[string]*upload{},
-		committed: map[string]bool{}, counts: map[string]int{},
+		store: &store{
+			objects: map[string]object{}, uploads: map[string]*upload{}, committed: map[string]bool{}, counts: map[string]int{},
+		},
+		options: o, caps: caps, overwrite: o.Overwrite,
 	}
+}
+
+// Overwriting returns a driver of the same store that may replace files of others.
+func (m *Memory) Overwriting() *Memory {
+	return &Memory{store: m.store, options: m.options, caps: m.caps, overwrite: true}
 }
 
 // Files returns what any reader of the store sees: the files by their names, directories included.
@@ -211,7 +226,7 @@ func (m *Memory) Open(ctx context.Context, d storage.Delivery) (state storage.St
 
 // mayWrite refuses a name that is somebody else's.
 func (m *Memory) mayWrite(d storage.Delivery, key string) error {
-	if o, exists := m.objects[key]; exists && !m.options.Overwrite && o.task != d.TaskID {
+	if o, exists := m.objects[key]; exists && !m.overwrite && o.owner != d.ID() {
 		return status.Errorf(status.AlreadyExists, "%s exists", key)
 	}
 	return nil
@@ -220,7 +235,7 @@ func (m *Memory) mayWrite(d storage.Delivery, key string) error {
 // Put implements storage.Driver.
 func (m *Memory) Put(ctx context.Context, s storage.State, f storage.File) error {
 	return m.call(ctx, Call{Method: "Put", Name: f.Name}, func() error {
-		d, key, err := m.keyOf(s, f.Name)
+		d, key, err := keyOf(s, f.Name)
 		if err != nil {
 			return err
 		}
@@ -232,8 +247,9 @@ func (m *Memory) Put(ctx context.Context, s storage.State, f storage.File) error
 			return err
 		}
 		defer r.Close()
-		data, err := io.ReadAll(r)
-		if err != nil {
+		var content bytes.Buffer
+		content.Grow(int(f.Size) + bytes.MinRead)
+		if _, err := content.ReadFrom(r); err != nil {
 			return err
 		}
 		m.mu.Lock()
@@ -241,7 +257,7 @@ func (m *Memory) Put(ctx context.Context, s storage.State, f storage.File) error
 		if err := m.mayWrite(d, key); err != nil {
 			return err
 		}
-		m.objects[key] = object{data: data, task: d.TaskID, contentType: f.ContentType, modified: time.Now().UTC()}
+		m.objects[key] = object{data: content.Bytes(), owner: d.ID(), contentType: f.ContentType, modified: time.Now().UTC()}
 		return nil
 	})
 }
@@ -249,7 +265,7 @@ func (m *Memory) Put(ctx context.Context, s storage.State, f storage.File) error
 // Commit implements storage.Driver.
 func (m *Memory) Commit(ctx context.Context, s storage.State) (l storage.Location, err error) {
 	err = m.call(ctx, Call{Method: "Commit"}, func() error {
-		d, key, err := m.keyOf(s, "")
+		d, err := deliveryOf(s)
 		if err != nil {
 			return err
 		}
@@ -258,9 +274,9 @@ func (m *Memory) Commit(ctx context.Context, s storage.State) (l storage.Locatio
 		files := m.filesOf(d)
 		main, ok := files[d.Main]
 		if !ok {
-			return status.Errorf(status.FailedPrecondition, "commit: %s was never put", key)
+			return status.Errorf(status.FailedPrecondition, "commit: %s was never put", d.Main)
 		}
-		l = storage.Location{Name: d.Main, URL: "memory:///" + key, Checksum: checksum(main.data)}
+		l = storage.Location{Name: d.Main, URL: "memory:///" + path.Join(d.Dir, d.Main), Checksum: checksum(main.data)}
 		for _, o := range files {
 			l.Size += int64(len(o.data))
 		}
@@ -273,7 +289,7 @@ func (m *Memory) Commit(ctx context.Context, s storage.State) (l storage.Locatio
 // Abort implements storage.Driver.
 func (m *Memory) Abort(ctx context.Context, s storage.State) error {
 	return m.call(ctx, Call{Method: "Abort"}, func() error {
-		d, _, err := m.keyOf(s, "")
+		d, err := deliveryOf(s)
 		if err != nil {
 			return err
 		}
@@ -294,7 +310,7 @@ func (m *Memory) Abort(ctx context.Context, s storage.State) error {
 // List implements storage.Driver.
 func (m *Memory) List(ctx context.Context, s storage.State) (objects []storage.Object, err error) {
 	err = m.readBack(ctx, Call{Method: "List"}, func() error {
-		d, _, err := m.keyOf(s, "")
+		d, err := deliveryOf(s)
 		if err != nil {
 			return err
 		}
@@ -311,9 +327,9 @@ func (m *Memory) List(ctx context.Context, s storage.State) (objects []storage.O
 }
 
 // Fetch implements storage.Driver.
-func (m *Memory) Fetch(ctx context.Context, s storage.State, name, path string) error {
+func (m *Memory) Fetch(ctx context.Context, s storage.State, name, to string) error {
 	return m.readBack(ctx, Call{Method: "Fetch", Name: name}, func() error {
-		d, _, err := m.keyOf(s, name)
+		d, err := deliveryOf(s)
 		if err != nil {
 			return err
 		}
@@ -323,7 +339,7 @@ func (m *Memory) Fetch(ctx context.Context, s storage.State, name, path string) 
 		if !ok {
 			return status.Errorf(status.NotFound, "fetch: no file %q", name)
 		}
-		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		file, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if os.IsExist(err) {
 			return status.Wrap(status.AlreadyExists, err)
 		}
@@ -335,7 +351,7 @@ func (m *Memory) Fetch(ctx context.Context, s storage.State, name, path string) 
 			err = closeErr
 		}
 		if err != nil {
-			_ = os.Remove(path)
+			_ = os.Remove(to)
 		}
 		return err
 	})
@@ -344,7 +360,7 @@ func (m *Memory) Fetch(ctx context.Context, s storage.State, name, path string) 
 // Delete implements storage.Driver.
 func (m *Memory) Delete(ctx context.Context, s storage.State, name string) error {
 	return m.readBack(ctx, Call{Method: "Delete", Name: name}, func() error {
-		d, key, err := m.keyOf(s, name)
+		d, key, err := keyOf(s, name)
 		if err != nil {
 			return err
 		}
@@ -364,14 +380,20 @@ func (m *Memory) readBack(ctx context.Context, c Call, do func() error) error {
 	return m.call(ctx, c, do)
 }
 
-// keyOf reads a state, and returns the key of one of its files, of the main one when name is empty.
-func (m *Memory) keyOf(s storage.State, name string) (storage.Delivery, string, error) {
+// deliveryOf reads a state.
+func deliveryOf(s storage.State) (storage.Delivery, error) {
 	var d storage.Delivery
 	if err := json.Unmarshal(s, &d); err != nil || d.Main == "" {
-		return d, "", status.Errorf(status.InvalidArgument, "not a state of this driver")
+		return d, status.Errorf(status.InvalidArgument, "not a state of this driver")
 	}
-	if name == "" {
-		name = d.Main
+	return d, nil
+}
+
+// keyOf reads a state, and returns the key of one of its files.
+func keyOf(s storage.State, name string) (storage.Delivery, string, error) {
+	d, err := deliveryOf(s)
+	if err != nil {
+		return d, "", err
 	}
 	key, err := d.Key(name)
 	return d, key, err
@@ -385,7 +407,7 @@ func (m *Memory) filesOf(d storage.Delivery) map[string]object {
 		if d.Dir != "" {
 			name, below = strings.CutPrefix(key, d.Dir+"/")
 		}
-		if below && o.task == d.TaskID {
+		if below && o.owner == d.ID() {
 			files[name] = o
 		}
 	}

@@ -14,7 +14,7 @@ import (
 // BeginParts implements storage.Driver.
 func (m *Memory) BeginParts(ctx context.Context, s storage.State, f storage.Growing) (id storage.Upload, err error) {
 	err = m.inParts(ctx, Call{Method: "BeginParts", Name: f.Name}, func() error {
-		d, key, err := m.keyOf(s, f.Name)
+		d, key, err := keyOf(s, f.Name)
 		if err != nil {
 			return err
 		}
@@ -31,7 +31,9 @@ func (m *Memory) BeginParts(ctx context.Context, s storage.State, f storage.Grow
 }
 
 // PutPart implements storage.Driver.
-func (m *Memory) PutPart(ctx context.Context, s storage.State, u storage.Upload, p storage.Part) (r storage.Receipt, err error) {
+func (m *Memory) PutPart(
+	ctx context.Context, s storage.State, u storage.Upload, p storage.Part,
+) (r storage.Receipt, err error) {
 	err = m.inParts(ctx, Call{Method: "PutPart", Part: p.Number}, func() error {
 		content, err := p.Open(ctx)
 		if err != nil {
@@ -82,7 +84,7 @@ func (m *Memory) FinishParts(ctx context.Context, s storage.State, u storage.Upl
 		if err != nil || up.finished {
 			return err
 		}
-		d, key, err := m.keyOf(s, up.growing.Name)
+		d, key, err := keyOf(s, up.growing.Name)
 		if err != nil {
 			return err
 		}
@@ -94,7 +96,7 @@ func (m *Memory) FinishParts(ctx context.Context, s storage.State, u storage.Upl
 			return err
 		}
 		m.objects[key] = object{
-			data: data, task: d.TaskID, contentType: up.growing.ContentType, modified: time.Now().UTC(),
+			data: data, owner: d.ID(), contentType: up.growing.ContentType, modified: time.Now().UTC(),
 		}
 		up.finished, up.parts = true, nil
 		return nil
@@ -116,7 +118,7 @@ func (m *Memory) assemble(up *upload, receipts []storage.Receipt) ([]byte, error
 			return nil, status.Errorf(status.InvalidArgument, "part %d has less than %d bytes", r.Number, m.caps.MinPartSize)
 		}
 		if m.caps.EqualParts && !last && int64(len(part)) != up.growing.PartSize {
-			return nil, status.Errorf(status.InvalidArgument, "part %d does not have the %d bytes of the others", r.Number, up.growing.PartSize)
+			return nil, status.Errorf(status.InvalidArgument, "part %d does not have %d bytes", r.Number, up.growing.PartSize)
 		}
 		data = append(data, part...)
 	}
