@@ -184,6 +184,9 @@ func (s *supervisor) ready(ctx context.Context) (i *instance, release func(), er
 	for {
 		s.mu.Lock()
 		state, current, why, changed := s.state, s.current, s.err, s.changed
+		if state == StateReady && current.ended() {
+			state = StateDown // run is about to say so
+		}
 		if state == StateReady {
 			s.calls++
 		}
