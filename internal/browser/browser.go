@@ -122,7 +122,7 @@ type Browser struct {
 	found    chan string            // takes it when it is
 	attached atomic.Bool            // page and hooks are set
 	overlay  atomic.Bool            // turned on for marks
-	origin   atomic.Pointer[string] // that headers go to
+	origin   atomic.Pointer[origin] // that headers go to
 	progress *progress
 	loadMu   sync.Mutex
 	loading  atomic.Bool

@@ -49,11 +49,11 @@ func (e *LoadError) Error() string { return e.Detail }
 // Open opens a page and returns when it is loaded: at its load event, or ten seconds after its document is complete if
 // the event does not come. A failure is a *LoadError, after one retry.
 func (b *Browser) Open(ctx context.Context, rawURL string) error {
-	origin, err := originOf(rawURL)
+	to, err := originOf(rawURL)
 	if err != nil {
 		return err
 	}
-	if err := b.giveCredentials(ctx, origin); err != nil {
+	if err := b.giveCredentials(ctx, to); err != nil {
 		return fmt.Errorf("browser: open: %w", err)
 	}
 	return b.load(ctx, func(ctx context.Context) error { return b.navigate(ctx, rawURL) })

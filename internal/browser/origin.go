@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/chromedp/cdproto/fetch"
@@ -25,53 +26,81 @@ type Cookie struct {
 	HTTPOnly bool
 }
 
-// originOf is the origin of an http or https URL as Chrome writes it: lower case, ASCII, without a default port.
-func originOf(raw string) (string, error) {
+// origin is the origin of an http or https URL as Chrome writes it: lower case, ASCII, without a default port.
+type origin struct {
+	scheme, host string
+	port         int
+}
+
+func originOf(raw string) (origin, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		return "", errors.New("browser: the address is no URL") // the parser's own error repeats it, secrets and all
+		return origin{}, errors.New("browser: the address is no URL") // the parser's own error repeats it, secrets and all
 	}
 	if u.Scheme != "http" && u.Scheme != "https" {
-		return "", fmt.Errorf("browser: an address of scheme %q is not opened, only http and https", u.Scheme)
+		return origin{}, fmt.Errorf("browser: an address of scheme %q is not opened, only http and https", u.Scheme)
 	}
-	host := u.Hostname()
-	if ip := net.ParseIP(host); ip != nil && strings.Contains(host, ":") {
-		host = "[" + ip.String() + "]"
-	} else if host, err = idna.Lookup.ToASCII(host); err != nil || host == "" {
-		return "", errors.New("browser: the address has no usable host")
+	o := origin{scheme: u.Scheme, host: u.Hostname(), port: defaultPort(u.Scheme)}
+	if ip := net.ParseIP(o.host); ip != nil && strings.Contains(o.host, ":") {
+		o.host = "[" + ip.String() + "]"
+	} else if o.host, err = idna.Lookup.ToASCII(o.host); err != nil || o.host == "" {
+		return origin{}, errors.New("browser: the address has no usable host")
 	}
-	origin := u.Scheme + "://" + strings.ToLower(host)
-	port := u.Port()
-	if port == "" || u.Scheme == "http" && port == "80" || u.Scheme == "https" && port == "443" {
-		return origin, nil
+	if u.Port() != "" {
+		if o.port, err = strconv.Atoi(u.Port()); err != nil || o.port < 1 || o.port > 65535 {
+			return origin{}, errors.New("browser: the address has no usable port")
+		}
 	}
-	return origin + ":" + port, nil
+	return o, nil
+}
+
+func defaultPort(scheme string) int {
+	if scheme == "https" {
+		return 443
+	}
+	return 80
+}
+
+func (o origin) String() string {
+	if o.port == defaultPort(o.scheme) {
+		return o.scheme + "://" + o.host
+	}
+	return o.scheme + "://" + o.host + ":" + strconv.Itoa(o.port)
 }
 
 // giveCredentials prepares what only RecordURL's origin may see. Without headers no request is intercepted.
-func (b *Browser) giveCredentials(ctx context.Context, origin string) error {
+func (b *Browser) giveCredentials(ctx context.Context, to origin) error {
 	for _, c := range b.opts.Cookies {
-		path := c.Path
-		if path == "" {
-			path = "/"
-		}
-		_, err := do(ctx, b.page, network.SetCookie, network.SetCookieParams{
-			Name: c.Name, Value: c.Value, Path: path, HTTPOnly: new(c.HTTPOnly), // no domain: this host alone
-			URL:    origin + path,
-			Secure: new(strings.HasPrefix(origin, "https:")),
-		})
-		if err != nil {
+		if _, err := do(ctx, b.page, network.SetCookie, c.params(to)); err != nil {
 			return fmt.Errorf("cookie %q: %w", c.Name, err)
 		}
 	}
 	if len(b.opts.Headers) == 0 {
 		return nil
 	}
-	b.origin.Store(&origin)
+	b.origin.Store(&to)
 	_, err := do(ctx, b.page, fetch.Enable, fetch.EnableParams{
-		Patterns: []*fetch.RequestPattern{{URLPattern: origin + "/*", RequestStage: fetch.RequestStageRequest}},
+		Patterns: []*fetch.RequestPattern{{URLPattern: to.String() + "/*", RequestStage: fetch.RequestStageRequest}},
 	})
 	return err
+}
+
+// params binds the cookie to its origin: no domain, so to the host alone, and with cookieFeatures on to its scheme and port.
+func (c Cookie) params(to origin) network.SetCookieParams {
+	p := network.SetCookieParams{
+		Name: c.Name, Value: c.Value, Path: c.Path, HTTPOnly: new(c.HTTPOnly),
+		URL:          to.String() + "/",
+		Secure:       new(to.scheme == "https"),
+		SourceScheme: network.CookieSourceSchemeNonSecure,
+		SourcePort:   int64(to.port),
+	}
+	if to.scheme == "https" {
+		p.SourceScheme = network.CookieSourceSchemeSecure
+	}
+	if p.Path == "" {
+		p.Path = "/"
+	}
+	return p
 }
 
 // continueRequest lets an intercepted request go on, with the headers if it goes to the origin. The pattern has chosen
@@ -79,7 +108,7 @@ func (b *Browser) giveCredentials(ctx context.Context, origin string) error {
 func (b *Browser) continueRequest(ev *fetch.EventRequestPaused) {
 	params := fetch.ContinueRequestParams{RequestID: ev.RequestID}
 	to, err := originOf(ev.Request.URL)
-	if origin := b.origin.Load(); err == nil && origin != nil && to == *origin {
+	if ours := b.origin.Load(); err == nil && ours != nil && to == *ours {
 		params.Headers = withHeaders(ev.Request.Headers, b.opts.Headers)
 	}
 	b.page.post(fetch.CommandContinueRequest, params)
