@@ -31,9 +31,9 @@ type Host struct {
 	client *http.Client
 }
 
-// Serve starts a host on a free loopback port, with its state below dir, and waits until it is healthy. extra is written to the
-// end of its configuration. Close must be called.
-func (p Product) Serve(ctx context.Context, dir, extra string) (*Host, error) {
+// Serve starts a host on a free loopback port, with its state below dir and room for that many recordings, and waits until
+// it is healthy. Close must be called.
+func (p Product) Serve(ctx context.Context, dir string, slots int) (*Host, error) {
 	listen, err := freeAddress()
 	if err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func (p Product) Serve(ctx context.Context, dir, extra string) (*Host, error) {
 		return nil, fmt.Errorf("serve: %w", err)
 	}
 	config := filepath.Join(dir, "recordhost.hcl")
-	if err := os.WriteFile(config, []byte(p.config(listen, h.Files)+extra), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(p.config(listen, h.Files, slots)), 0o600); err != nil {
 		return nil, fmt.Errorf("serve: %w", err)
 	}
 	if h.run, err = p.Start(ctx, "serve", "--config", config); err != nil {
@@ -60,15 +60,15 @@ func (p Product) Serve(ctx context.Context, dir, extra string) (*Host, error) {
 	return h, nil
 }
 
-func (p Product) config(listen, files string) string {
+func (p Product) config(listen, files string, slots int) string {
 	return fmt.Sprintf(`data_dir        = "data"
 plugin_dir      = %q
 default_runtime = "here"
 default_storage = "files"
 api { listen = %q }
-runtime "local" "here" { slots = 4 }
+runtime "local" "here" { slots = %d }
 storage "blob" "files" { url = "file://%s" }
-`, p.Plugins, listen, files)
+`, p.Plugins, listen, slots, files)
 }
 
 // freeAddress is a loopback address that nothing listens on.

@@ -30,9 +30,14 @@ type Product struct {
 	Plugins string // absolute path of the folder
 }
 
+// At is the product that is installed in the folder, in the way of Build.
+func At(dir string) Product {
+	return Product{Binary: filepath.Join(dir, "recordhost"), Plugins: filepath.Join(dir, "plugins")}
+}
+
 // Build builds recordhost and its plugins into the folder, in the way of the Makefile.
 func Build(ctx context.Context, dir string) (Product, error) {
-	p := Product{Binary: filepath.Join(dir, "recordhost"), Plugins: filepath.Join(dir, "plugins")}
+	p := At(dir)
 	if err := os.MkdirAll(p.Plugins, 0o755); err != nil {
 		return Product{}, fmt.Errorf("build recordhost: %w", err)
 	}
