@@ -228,3 +228,23 @@ func (s *Session) Stats() Stats {
 	st.Latency = s.depth.latency
 	return st
 }
+
+// NextTick answers when the next tick begins: the time of the first picture of a recording begun now.
+func (s *Session) NextTick() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ticker.time(s.now + 1)
+}
+
+// Settle waits until the depth of Chrome's pipeline is known: measured by an echo, or zero because the page rests. It
+// gives up when ctx ends; what is recorded before the first echo may be given times a tick or two too late.
+func (s *Session) Settle(ctx context.Context) {
+	for ctx.Err() == nil {
+		s.mu.Lock()
+		known := s.depth.known(time.Now())
+		s.mu.Unlock()
+		if known || sleep(ctx, s.ticker.period) != nil {
+			return
+		}
+	}
+}

@@ -90,3 +90,8 @@ func (d *depth) wantsEcho(now time.Time, lastEcho time.Time) bool {
 	}
 	return !d.measured || d.slipped || d.doubt != 0 || now.Sub(lastEcho) >= echoEvery
 }
+
+// known says that the next picture's tick will be told rightly.
+func (d *depth) known(now time.Time) bool {
+	return d.measured && d.doubt == 0 || now.Sub(d.last) > rest*d.tick
+}

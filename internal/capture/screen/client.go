@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -77,7 +78,7 @@ func (c *client) serve() error {
 		if err := c.takeFDs(oob[:oobn]); err != nil {
 			return err
 		}
-		if errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) || (err == nil && n == 0) {
+		if errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || (err == nil && n == 0) {
 			return nil
 		}
 		if err != nil {

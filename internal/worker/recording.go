@@ -1,0 +1,224 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/recordhost/recordhost/internal/browser"
+	"github.com/recordhost/recordhost/internal/capture"
+	"github.com/recordhost/recordhost/internal/control"
+	"github.com/recordhost/recordhost/internal/encode"
+	"github.com/recordhost/recordhost/internal/spool"
+	"github.com/recordhost/recordhost/sdk/proc"
+)
+
+const (
+	paintWithin   = 10 * time.Second       // for a page that has loaded to show its first picture
+	settleWithin  = 500 * time.Millisecond // for the depth of Chrome's pipeline to be measured before recording begins
+	finishWithin  = 20 * time.Second       // for ffmpeg to write what it has, once it gets no more
+	closeWithin   = 5 * time.Second        // for Chrome to end
+	reportEvery   = time.Second
+	refreshWithin = 60 * time.Second      // for a page that is loaded again
+	limitEvery    = 50 * time.Millisecond // how often the length is compared with its limit
+)
+
+// recording is one recording of one page. One goroutine, run's, owns its state.
+type recording struct {
+	client *control.Client
+	spec   control.Spec
+	log    *slog.Logger
+	self   proc.Identity
+
+	dir     string // private and short, for sockets and Chrome's files
+	spool   *spool.Spool
+	screen  *capture.Session
+	browser *browser.Browser
+	encoder *encode.Recorder
+	follow  context.CancelFunc // ends the following of the pipeline's depth, and waits
+	pending []browser.PageCall // startRecord, called before the page was ready
+
+	endRefresh func() // ends a load that Refresh began, and waits
+
+	loaded, paused bool
+	delivered      int64
+}
+
+func newRecording(client *control.Client, log *slog.Logger) *recording {
+	r := &recording{client: client, spec: client.Spec(), log: log, endRefresh: func() {}}
+	if self, err := proc.Self(); err == nil {
+		r.self = self
+	}
+	return r
+}
+
+// run records and delivers. Its error is why the recording as a whole failed; what was captured before has then been
+// delivered all the same, as far as that was possible.
+func (r *recording) run(ctx context.Context) error {
+	if err := r.open(ctx); err != nil {
+		return err
+	}
+	reason, failure := r.watch(ctx)
+	ctx = context.WithoutCancel(ctx) // what was captured is finished and delivered, whatever ended it
+	if r.encoder == nil {
+		return failure
+	}
+	if failure != nil {
+		r.fail(failure)
+	}
+	file, err := r.finish(ctx, reason)
+	if err != nil {
+		return err
+	}
+	return r.deliver(ctx, file)
+}
+
+// open makes the spool, the screen and the sound card, and starts Chrome on them.
+func (r *recording) open(ctx context.Context) (err error) {
+	if r.spool, err = spool.Open(filepath.Join(r.spec.SpoolDir, "spool"), r.log); err != nil {
+		return fmt.Errorf("worker: open the spool: %w", err)
+	}
+	if r.dir, err = os.MkdirTemp("", "recordhost-"); err != nil {
+		return fmt.Errorf("worker: make a private directory: %w", err)
+	}
+	// Chrome's user must get through to its own directories, and see nothing else.
+	if err := os.Chmod(r.dir, 0o711); err != nil {
+		return fmt.Errorf("worker: open the way to Chrome's directories: %w", err)
+	}
+	sockets := filepath.Join(r.dir, "s")
+	if err := os.Mkdir(sockets, 0o700); err != nil {
+		return fmt.Errorf("worker: make a directory for the sockets: %w", err)
+	}
+	user := browser.DefaultUser()
+	width, height := browser.WindowSize(r.spec.Width, r.spec.Height)
+	r.screen, err = capture.Open(capture.Config{
+		Dir: sockets, UID: user.UID, GID: user.GID,
+		Width: r.spec.Width, Height: r.spec.Height, WindowW: width, WindowH: height,
+		FPS: r.spec.Video.FPS, Constant: r.spec.Video.ConstantFrameRate, PageScale: r.spec.Browser.DeviceScaleFactor,
+		Log: r.log,
+	})
+	if err != nil {
+		return err
+	}
+	r.browser, err = browser.Launch(ctx, r.browserOptions(user))
+	return err
+}
+
+func (r *recording) browserOptions(user browser.User) browser.Options {
+	b := r.spec.Browser
+	o := browser.Options{
+		Binary: r.spec.ChromePath, Env: r.screen.Env(), Dir: filepath.Join(r.dir, "c"),
+		Width: r.spec.Width, Height: r.spec.Height, User: user, NoSandbox: !b.Sandbox,
+		TaskID: r.spec.TaskID, Status: "normal",
+		Headers: b.Headers, UserAgent: b.UserAgent, Locale: b.Locale, Timezone: b.Timezone,
+		DeviceScaleFactor: b.DeviceScaleFactor, Log: r.log,
+	}
+	for _, c := range b.Cookies {
+		o.Cookies = append(o.Cookies, browser.Cookie{Name: c.Name, Value: c.Value, Path: c.Path})
+	}
+	return o
+}
+
+// begin starts to record what the page shows.
+func (r *recording) begin(ctx context.Context) error {
+	painted, cancel := context.WithTimeout(ctx, paintWithin)
+	defer cancel()
+	select {
+	case <-r.screen.Painted():
+	case <-painted.Done():
+		return &failure{"PageLoadFailed", errors.New("the page has loaded but does not paint")}
+	}
+	settle, cancel := context.WithTimeout(ctx, settleWithin)
+	defer cancel()
+	r.screen.Settle(settle)
+
+	v := r.spec.Video
+	encoder, err := encode.New(encode.Options{
+		FFmpeg: r.spec.FFmpegPath, Width: (r.spec.Width + 1) &^ 1, Height: (r.spec.Height + 1) &^ 1,
+		FPS: v.FPS, CRF: v.CRF, Bitrate: v.Bitrate, Preset: v.Preset, AudioBitrate: v.AudioBitrate,
+		Dir: r.spec.SpoolDir, Restarted: r.encoderRestarted, Log: r.log,
+	}, r.spool)
+	if err != nil {
+		return fmt.Errorf("worker: prepare the encoder: %w", err)
+	}
+	at := r.screen.NextTick()
+	if err := r.screen.Record(encoder); err != nil {
+		return fmt.Errorf("worker: begin to record: %w", err)
+	}
+	r.encoder = encoder
+	r.emit(control.Started{At: at})
+	r.tellPage(ctx, "recording")
+	return nil
+}
+
+// encoderRestarted is called by the encoder when an ffmpeg died and another took over.
+func (r *recording) encoderRestarted(e encode.Restart) {
+	r.log.Warn("ffmpeg was replaced", "at", e.At, "lost", e.Lost, "err", e.Cause)
+	r.emit(control.Restart{What: "encoder", Cause: e.Cause.Error()})
+	if e.Lost > 0 {
+		r.emit(control.Gap{At: e.At, Length: e.Lost, Cause: "EncoderFailed"})
+	}
+}
+
+// finish ends the capture and makes the file whole.
+func (r *recording) finish(ctx context.Context, reason control.Reason) (spool.File, error) {
+	length := r.screen.Stop(ctx)
+	r.emit(control.Stopping{Reason: reason})
+	r.follow()
+	closed := make(chan struct{})
+	go func() { defer close(closed); r.closeBrowser(ctx) }()
+	defer func() { <-closed }()
+
+	bounded, cancel := context.WithTimeout(ctx, finishWithin)
+	defer cancel()
+	if err := r.encoder.Finish(bounded); err != nil {
+		r.log.Error("the end of the recording was not encoded", "err", err)
+		length = min(length, r.spool.Covered())
+	}
+	file, err := r.spool.Finish(ctx, length)
+	if err != nil {
+		return spool.File{}, fmt.Errorf("worker: make the file whole: %w", err)
+	}
+	r.report()
+	r.emit(control.Whole{Size: file.Size, Duration: file.Duration})
+	return file, nil
+}
+
+func (r *recording) closeBrowser(ctx context.Context) {
+	if r.browser == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, closeWithin)
+	defer cancel()
+	if err := r.browser.Close(ctx); err != nil {
+		r.log.Warn("Chrome did not end as it should", "err", err)
+	}
+}
+
+// cleanUp ends what still runs and removes what nobody needs any more. The spool stays when its file was not stored.
+func (r *recording) cleanUp() {
+	if r.follow != nil {
+		r.follow()
+	}
+	if r.encoder != nil {
+		r.encoder.Stop()
+	}
+	r.closeBrowser(context.Background())
+	if r.screen != nil {
+		r.screen.Close()
+	}
+	if r.dir != "" {
+		if err := os.RemoveAll(r.dir); err != nil {
+			r.log.Warn("the private directory was not removed", "err", err)
+		}
+	}
+	if r.spool != nil {
+		if err := r.spool.Close(); err != nil {
+			r.log.Warn("the spool was not closed as it should", "err", err)
+		}
+	}
+}

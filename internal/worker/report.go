@@ -1,0 +1,92 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/recordhost/recordhost/internal/browser"
+	"github.com/recordhost/recordhost/internal/control"
+	"github.com/recordhost/recordhost/internal/encode"
+	"github.com/recordhost/recordhost/internal/spool"
+)
+
+// failure is why a recording failed, under one of the API's error codes.
+type failure struct {
+	code string
+	err  error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+// pageFailure says what became of a page that did not open.
+func pageFailure(err error) error {
+	var load *browser.LoadError
+	if errors.As(err, &load) {
+		return &failure{"PageLoadFailed", load}
+	}
+	return browserFailure(err)
+}
+
+// browserFailure tells a page that died from a browser that did.
+func browserFailure(err error) error {
+	var fault *browser.Fault
+	if errors.As(err, &fault) && (fault.Kind == browser.PageCrashed || fault.Kind == browser.PageHung || fault.Kind == browser.PageClosed) {
+		return &failure{"PageCrashed", fault}
+	}
+	return &failure{"BrowserFailed", err}
+}
+
+func encoderFailure(err error) error {
+	switch {
+	case errors.Is(err, spool.ErrDiskFull):
+		return &failure{"DiskFull", err}
+	case errors.Is(err, encode.ErrFailed):
+		return &failure{"EncoderFailed", err}
+	}
+	return &failure{"EncoderFailed", fmt.Errorf("the encoder has ended: %w", err)}
+}
+
+// fail reports an error of the recording to the host, under the code that it carries, or that of its kind.
+func (r *recording) fail(err error) {
+	if errors.Is(err, errOver) {
+		r.log.Warn("ended without a file: the task is not this worker's any more")
+		return
+	}
+	code := "BrowserFailed"
+	var f *failure
+	switch {
+	case errors.As(err, &f):
+		code = f.code
+	case errors.Is(err, spool.ErrDiskFull):
+		code = "DiskFull"
+	case r.encoder != nil:
+		code = "EncoderFailed"
+	}
+	r.log.Error("the recording has failed", "code", code, "err", err)
+	r.emit(control.Failed{Code: code, Message: err.Error()})
+}
+
+// emit tells the host of an event, now or when it is back.
+func (r *recording) emit(event control.Body) {
+	if err := r.client.Emit(event); err != nil {
+		r.log.Error("an event was not journalled; it is lost if this worker dies before the host has it", "err", err)
+	}
+}
+
+// report gives the host the latest figures.
+func (r *recording) report() {
+	p := control.Progress{Delivered: r.delivered}
+	if r.screen != nil {
+		s := r.screen.Stats()
+		p.Recorded, p.Silent, p.Frames = s.Recorded, s.Silent, s.Sent
+		p.Dropped = s.Dropped
+	}
+	if r.spool != nil {
+		p.Spooled = r.spool.Facts().Bytes
+	}
+	if cpu, err := r.self.CPU(); err == nil {
+		p.CPU = cpu
+	}
+	r.client.Report(p)
+}

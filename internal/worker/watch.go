@@ -1,0 +1,223 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/recordhost/recordhost/internal/browser"
+	"github.com/recordhost/recordhost/internal/control"
+)
+
+// errOver ends a recording that nobody waits for: another worker, or none, has its task.
+var errOver = errors.New("the host has refused this worker")
+
+// watch opens the page and obeys everyone who may steer the recording, until one of them ends it or it fails.
+func (r *recording) watch(ctx context.Context) (control.Reason, error) {
+	following, stop := context.WithCancel(context.WithoutCancel(ctx))
+	followed := make(chan struct{})
+	go func() {
+		defer close(followed)
+		if err := r.screen.Follow(following, r.browser); following.Err() == nil {
+			r.log.Warn("the depth of Chrome's pipeline is followed no more; pictures may seem up to 70 ms late", "err", err)
+		}
+	}()
+	r.follow = func() { stop(); <-followed }
+
+	opening, cancel := context.WithCancel(ctx)
+	defer cancel()
+	opened := make(chan error, 1)
+	go func() { opened <- r.browser.Open(opening, r.spec.RecordURL) }()
+	defer func() {
+		cancel()
+		if opened != nil {
+			<-opened
+		}
+	}()
+
+	limit, report := time.NewTicker(limitEvery), time.NewTicker(reportEvery)
+	defer limit.Stop()
+	defer func() { r.endRefresh() }()
+	defer report.Stop()
+	calls, ready := r.browser.Calls(), r.readyTimer()
+	defer ready.Stop()
+	for {
+		var err error
+		select {
+		case err = <-opened:
+			opened = nil
+			if err == nil {
+				err = r.pageLoaded(ctx)
+			} else {
+				err = pageFailure(err)
+			}
+		case cmd, ok := <-r.client.Commands():
+			if !ok {
+				return control.ReasonFailed, errOver
+			}
+			if cmd.Kind == control.CommandStop {
+				r.client.Applied(cmd.Number)
+				return control.ReasonStop, nil
+			}
+			r.obey(ctx, cmd)
+		case call, ok := <-calls:
+			if !ok {
+				calls = nil
+				continue
+			}
+			if call.Name == browser.CallStop {
+				call.Reply(nil)
+				return control.ReasonPage, nil
+			}
+			err = r.answer(ctx, call)
+		case <-ready.C:
+			if r.encoder == nil {
+				err = &failure{"StartSignalTimeout", errors.New("the page has not called startRecord within " + r.spec.ReadyTimeout.String())}
+			}
+		case <-limit.C:
+			if r.encoder != nil && r.screen.Stats().Recorded >= r.spec.MaxDuration {
+				return control.ReasonLimit, nil
+			}
+		case <-report.C:
+			r.report()
+		case <-r.browser.Done():
+			err = browserFailure(r.browser.Err())
+		case <-r.encoded():
+			err = encoderFailure(r.encoder.Err())
+		case <-r.client.Orphaned():
+			return control.ReasonStop, nil
+		case <-r.client.Refused():
+			return control.ReasonFailed, errOver
+		case <-ctx.Done():
+			return control.ReasonStop, nil
+		}
+		if err != nil {
+			return control.ReasonFailed, err
+		}
+	}
+}
+
+// readyTimer fires when a page that should call startRecord has had its time.
+func (r *recording) readyTimer() *time.Timer {
+	timer := time.NewTimer(r.spec.ReadyTimeout)
+	if !r.spec.ManualStart {
+		timer.Stop()
+	}
+	return timer
+}
+
+// encoded is closed when the encoder has given up.
+func (r *recording) encoded() <-chan struct{} {
+	if r.encoder == nil {
+		return nil
+	}
+	return r.encoder.Done()
+}
+
+// pageLoaded begins the recording, unless the page wants to do that itself and has not yet.
+func (r *recording) pageLoaded(ctx context.Context) error {
+	r.loaded = true
+	r.emit(control.Loaded{})
+	if r.spec.ManualStart && len(r.pending) == 0 {
+		return nil
+	}
+	err := r.begin(ctx)
+	for _, call := range r.pending {
+		call.Reply(err)
+	}
+	r.pending = nil
+	return err
+}
+
+// obey carries out a command of the host; Stop is watch's own.
+func (r *recording) obey(ctx context.Context, cmd control.Command) {
+	switch cmd.Kind {
+	case control.CommandPause:
+		r.pause()
+		r.client.Applied(cmd.Number)
+		r.told(ctx, control.Paused{}, "paused")
+	case control.CommandResume:
+		r.resume()
+		r.client.Applied(cmd.Number)
+		r.told(ctx, control.Resumed{}, "recording")
+	case control.CommandRefresh:
+		r.refresh(ctx)
+		r.client.Applied(cmd.Number)
+	}
+}
+
+// answer carries out what the page asks for with one of its functions.
+func (r *recording) answer(ctx context.Context, call browser.PageCall) error {
+	var refused, failed error
+	switch {
+	case call.Name == browser.CallRefresh:
+		call.Reply(nil) // the promise dies with its document
+		r.refresh(ctx)
+		return nil
+	case call.Name == browser.CallStart && r.encoder == nil:
+		if !r.loaded {
+			r.pending = append(r.pending, call)
+			return nil
+		}
+		failed = r.begin(ctx)
+		refused = failed
+	case r.encoder == nil:
+		refused = errors.New("the recording has not begun")
+	case call.Name == browser.CallPause && !r.paused:
+		r.pause()
+		r.told(ctx, control.Paused{}, "paused")
+	case (call.Name == browser.CallResume || call.Name == browser.CallStart) && r.paused:
+		r.resume()
+		r.told(ctx, control.Resumed{}, "recording")
+	}
+	call.Reply(refused)
+	return failed
+}
+
+func (r *recording) pause() {
+	r.screen.Pause()
+	r.paused = true
+	r.mark("paused")
+}
+
+func (r *recording) resume() {
+	r.screen.Resume()
+	r.paused = false
+	r.mark("resumed")
+}
+
+// told reports a change to the host and to the page.
+func (r *recording) told(ctx context.Context, event control.Body, status string) {
+	r.emit(event)
+	r.tellPage(ctx, status)
+}
+
+// mark notes in the spool when the recording was paused and resumed.
+func (r *recording) mark(kind string) {
+	if err := r.spool.Mark(kind, r.screen.Stats().Recorded); err != nil {
+		r.log.Error("the spool's journal cannot be written", "err", err)
+	}
+}
+
+// refresh begins to load the page anew; the recording goes on meanwhile. A load that is still going on gives way to
+// the new one. A page that does not come back is recorded as it is, and the next Refresh may bring it back.
+func (r *recording) refresh(ctx context.Context) {
+	r.endRefresh()
+	ctx, cancel := context.WithTimeout(ctx, refreshWithin)
+	done := make(chan struct{})
+	r.endRefresh = func() { cancel(); <-done }
+	go func() {
+		defer close(done)
+		if err := r.browser.Reload(ctx); err != nil {
+			r.log.Warn("the page was not loaded again", "err", err)
+			return
+		}
+		r.emit(control.Refreshed{})
+	}()
+}
+
+func (r *recording) tellPage(ctx context.Context, status string) {
+	if err := r.browser.SetStatus(ctx, status); err != nil {
+		r.log.Warn("the page was not told its status", "status", status, "err", err)
+	}
+}

@@ -1,0 +1,48 @@
+// Package worker is one recording, from the page to the stored file. It runs in a process of its own, which the runtime
+// plugin started, and dials the host for its work; package main's hidden command alone calls it.
+//
+// It reads from top to bottom: Run connects, a recording opens the page behind its own screen and sound card, records
+// it into the spool while obeying the host, the page and its limits, makes the file whole, and delivers it.
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/recordhost/recordhost/internal/control"
+	"github.com/recordhost/recordhost/sdk/proc"
+)
+
+// flushFor is how long a worker that has ended waits for a host to take its last events.
+const flushFor = 24 * time.Hour
+
+// Run does the recording that the bootstrap admits this process to, and returns when all of it is done and known to the
+// host. When ctx ends, the recording ends as if stopped: its file is finished and delivered.
+func Run(ctx context.Context, b control.Bootstrap, log *slog.Logger) error {
+	log = log.With("task_id", b.TaskID, "epoch", b.Epoch)
+	if err := proc.AdoptOrphans(); err != nil {
+		log.Warn("children of Chrome that lose their parent will not be waited for", "err", err)
+	}
+	client, err := control.Dial(ctx, b, control.Options{Log: log})
+	if err != nil {
+		return fmt.Errorf("worker: %w", err)
+	}
+	defer func() { _ = client.Close() }()
+
+	r := newRecording(client, log)
+	if err := r.run(ctx); err != nil {
+		r.fail(err)
+	}
+	r.emit(control.Done{})
+	r.cleanUp()
+
+	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushFor)
+	defer cancel()
+	if err := client.Flush(wait); err != nil && !errors.Is(err, control.ErrOrphaned) {
+		return fmt.Errorf("worker: tell the host of the end: %w", err)
+	}
+	return nil
+}
