@@ -41,7 +41,7 @@ type Store interface {
 	// List answers tasks, the latest first, and among those of the same time the greater ID first.
 	List(ctx context.Context, q Query) (Page, error)
 
-	// Open answers the IDs of all tasks that are not finished.
+	// Open answers the IDs of all tasks that are open.
 	Open(ctx context.Context) ([]string, error)
 
 	// Setting answers what SetSetting kept under a name, nil when nothing was.
@@ -58,7 +58,7 @@ type Task struct {
 	Version uint64    // counts the changes
 	Created time.Time // what lists are ordered by, to the nanosecond
 	Status  string
-	Open    bool   // not finished
+	Open    bool   // something is still to be done about it
 	Body    []byte // whatever else the task is made of
 }
 

@@ -32,7 +32,7 @@ const (
 const (
 	bucketTasks    = "tasks"    // ID -> task
 	bucketOrder    = "order"    // Created, ID -> summary
-	bucketOpen     = "open"     // ID -> nothing, for tasks that are not finished
+	bucketOpen     = "open"     // ID -> nothing, for tasks that are open
 	bucketSettings = "settings" // name -> value
 	bucketMeta     = "meta"     // of the file itself
 	keySchema      = "schema"
@@ -158,7 +158,7 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 	})
 }
 
-// Open answers the IDs of the tasks that are not finished.
+// Open answers the IDs of the tasks that are open.
 func (s *Store) Open(ctx context.Context) ([]string, error) {
 	var ids []string
 	err := s.view(ctx, "list the open tasks", func(tx *bbolt.Tx) error {
