@@ -1,2 +1,77 @@
-runtime "local" "here" {}
-storage "blob" "files" {}
+# A configuration of recordhost, with every setting. What is commented out shows its default.
+#
+#   recordhost validate --config recordhost.hcl
+#   recordhost serve    --config recordhost.hcl
+#
+# Relative paths count from this file's folder, which expressions know as dir. Keep secrets out of here: env("NAME") reads
+# a variable of the environment, file("path") a file's text without the line end behind it.
+
+# All that a host must not lose: its tasks, and what was recorded but not yet delivered. One host uses it at a time.
+data_dir = "data"
+
+# Where the plugins are. Without it: the folder "plugins" beside the recordhost executable.
+plugin_dir = "bin/plugins"
+
+# The blocks below that are used where a request does not name another. One block alone needs no naming.
+default_runtime = "here"
+default_storage = "files"
+
+api {
+  # Only loopback addresses are served, since nobody is asked who they are.
+  listen = "127.0.0.1:8080"
+
+  # Serve the API below this path too, "/record" for example.
+  # path_prefix = "/record"
+
+  # Web pages of these origins may call the API from a browser: "https://example.com", or "*" for all.
+  # cors_origins = []
+}
+
+# How recordings are made.
+engine {
+  fps = 30 # frames a second, 1 to 60, where a request does not say
+
+  # Quality and effort of the picture's encoder, libx264: a lower crf is a better picture, a slower preset a smaller file.
+  # Without them the encoder's own defaults hold, which were chosen by measurement. audio_bitrate is in bit/s.
+  # crf           = 25
+  # preset        = "veryfast"
+  # audio_bitrate = 128000
+
+  # The browser's own binary (not a wrapper script) and ffmpeg. Without them recordhost looks in the usual places.
+  # chrome = "/usr/lib/chromium/chromium"
+  # ffmpeg = "/usr/bin/ffmpeg"
+
+  # Chrome's sandbox. "off" only where it cannot work and every page is trusted.
+  # sandbox = "on"
+
+  # page_timeout   = "1m"   # for a page to load
+  # resume_within  = "10m"  # a recording that could not go on for longer than this is ended, and what there is delivered
+  # max_lifetime   = "24h"  # a task that nobody stops, waiting or paused, is stopped then
+  # upload_give_up = "24h"  # a delivery that keeps failing is given up then; the recording stays below data_dir
+}
+
+# Where recordings run: plugin and name. The plugin "local" runs them as processes of this machine.
+runtime "local" "here" {
+  slots = 4 # recordings at a time; without it half the number of processors
+
+  # worker    = "/usr/local/bin/recordhost" # the program that records; without it this host's own
+  # keep_logs = "168h"                      # how long the workers' logs below data_dir are kept
+
+  # Every plugin block may have these two. env is added to the plugin's environment, in which nothing else of the host's
+  # stands but PATH, HOME, LANG and TZ. sha256 pins the executable: no other is run.
+  # env    = { HTTPS_PROXY = "http://proxy:3128" }
+  # sha256 = "…64 hex digits, as sha256sum prints them…"
+}
+
+# Where recordings are kept: plugin and name. The plugin "blob" keeps them in a folder or an object store.
+storage "blob" "files" {
+  url = "file://${dir}/recordings"
+}
+
+# storage "blob" "archive" {
+#   url = "s3://lessons?region=eu-central-1"
+#   env = {
+#     AWS_ACCESS_KEY_ID     = env("ARCHIVE_KEY_ID")
+#     AWS_SECRET_ACCESS_KEY = file("/run/secrets/archive")
+#   }
+# }

@@ -52,14 +52,22 @@ func asErrors(diags hcl.Diagnostics) []error {
 	return errs
 }
 
-// List answers the single mistakes in an error of this package, in the file's order; other errors are answered whole.
+// List answers the single mistakes in an error, however they were joined and wrapped: a mistake in a configuration as
+// the Error that names its place, anything else as it is.
 func List(err error) []error {
-	var joined interface{ Unwrap() []error }
-	if errors.As(err, &joined) {
-		return joined.Unwrap()
-	}
 	if err == nil {
 		return nil
+	}
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		var list []error
+		for _, e := range joined.Unwrap() {
+			list = append(list, List(e)...)
+		}
+		return list
+	}
+	if mistake, ok := errors.AsType[*Error](err); ok {
+		return []error{mistake}
 	}
 	return []error{err}
 }
@@ -67,8 +75,9 @@ func List(err error) []error {
 // sorted puts mistakes into the file's order.
 func sorted(errs []error) []error {
 	slices.SortStableFunc(errs, func(a, b error) int {
-		var x, y *Error
-		if !errors.As(a, &x) || !errors.As(b, &y) {
+		x, isX := errors.AsType[*Error](a)
+		y, isY := errors.AsType[*Error](b)
+		if !isX || !isY {
 			return 0
 		}
 		return cmp.Or(cmp.Compare(x.Line, y.Line), cmp.Compare(x.Column, y.Column))
