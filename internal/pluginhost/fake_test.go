@@ -35,7 +35,14 @@ func TestMain(m *testing.M) {
 		play(role)
 		os.Exit(0)
 	}
-	goleak.VerifyTestMain(m)
+	switch arg := append(os.Args, "")[1]; arg {
+	case "host":
+		playHost(os.Args[2], os.Args[3])
+	case "worker":
+		waitForTheEnd()
+	default:
+		goleak.VerifyTestMain(m)
+	}
 }
 
 // play is the plugin process.
@@ -79,7 +86,12 @@ func serve() {
 	runtime.Serve(runtime.Plugin[settings]{Name: "fake", Version: "1.0", New: newDriver})
 }
 
-func waitForTheEnd() { select {} }
+// waitForTheEnd blocks until the process is killed.
+func waitForTheEnd() {
+	for range time.Tick(time.Hour) {
+		continue
+	}
+}
 
 type settings struct {
 	Color string        `config:"color,optional"`

@@ -58,6 +58,15 @@ func (id Identity) Wait(ctx context.Context) error {
 	return nil
 }
 
+// Terminate asks the process to end: TERM to its process group. One that is gone is not asked.
+func (id Identity) Terminate() error {
+	if err := id.here(); err != nil {
+		return err
+	}
+	terminate(id)
+	return nil
+}
+
 // Stop is Child.Stop for a process that need not be a child.
 func (id Identity) Stop(ctx context.Context, grace time.Duration) error {
 	if err := id.here(); err != nil {
@@ -181,18 +190,18 @@ func withMark(env []string, mark string) []string {
 	return append(out, markName+"="+mark)
 }
 
-// readMark is the mark in a process's environment, empty when it has none or may not be read.
-func readMark(pid int) string {
+// readMark is the mark in a process's environment, empty when it has none. It is hidden when it may not be read.
+func readMark(pid int) (mark string, hidden bool) {
 	env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
 	if err != nil {
-		return ""
+		return "", errors.Is(err, os.ErrPermission)
 	}
 	for entry := range bytes.SplitSeq(env, []byte{0}) {
 		if mark, ok := bytes.CutPrefix(entry, []byte(markName+"=")); ok {
-			return string(mark)
+			return string(mark), false
 		}
 	}
-	return ""
+	return "", false
 }
 
 func under(mark, root string) bool {

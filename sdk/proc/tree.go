@@ -34,46 +34,60 @@ func (p process) alive() bool {
 }
 
 // membersOf lists what belongs to id, the process itself included.
-//
-// The session counts only while its leader is there and is the right one, or is known otherwise: a session's number may
-// have been given again. A process that carries another's mark was started Detached and belongs to that other.
 func membersOf(id Identity) ([]process, error) {
 	all, err := processes()
 	if err != nil {
 		return nil, err
 	}
-	var candidates []process
-	marks := make(map[int]string)
+	var candidates []candidate
 	for _, p := range all {
 		if p.start >= id.Start { // a descendant is younger
-			candidates = append(candidates, p)
-			marks[p.pid] = readMark(p.pid)
+			mark, hidden := readMark(p.pid)
+			candidates = append(candidates, candidate{process: p, mark: mark, hidden: hidden})
 		}
 	}
-	in := make(map[int]bool)
-	sessions := make(map[int]bool)
+	return belonging(id, candidates), nil
+}
+
+// candidate is a process with the mark in its environment, empty when there is none, or when it is hidden: another
+// user's, or a process that has closed itself.
+type candidate struct {
+	process
+	mark   string
+	hidden bool
+}
+
+// belonging selects what belongs to id: what carries its mark, what is in a session that one of these leads, and what one
+// of these has started.
+//
+// A session's or process's number alone proves nothing, it may have been given again: it counts for a leader that is
+// there and proven. A child with another mark was started Detached and is another's; one whose mark is hidden may be
+// that, so it counts only where it stayed in its parent's session.
+func belonging(id Identity, candidates []candidate) (members []process) {
+	in := make(map[int]candidate)
+	led := make(map[int]bool) // sessions, by their leader
+	belongs := func(c candidate) bool {
+		if c.pid == id.PID && c.start == id.Start || under(c.mark, id.Mark) || led[c.session] {
+			return true
+		}
+		parent, ours := in[c.parent]
+		if !ours || c.hidden && c.session != parent.session {
+			return false
+		}
+		return c.mark == "" || id.Mark == ""
+	}
 	for grown := true; grown; {
 		grown = false
-		for _, p := range candidates {
-			if in[p.pid] {
+		for _, c := range candidates {
+			if _, known := in[c.pid]; known || !belongs(c) {
 				continue
 			}
-			mark := marks[p.pid]
-			foreign := mark != "" && id.Mark != "" && !under(mark, id.Mark)
-			leader := p.pid == id.PID && p.start == id.Start
-			if leader || under(mark, id.Mark) || sessions[p.session] || in[p.parent] && !foreign {
-				in[p.pid], grown = true, true
-				sessions[p.pid] = sessions[p.pid] || p.session == p.pid
-			}
+			in[c.pid], grown = c, true
+			led[c.pid] = led[c.pid] || c.session == c.pid
+			members = append(members, c.process)
 		}
 	}
-	var members []process
-	for _, p := range candidates {
-		if in[p.pid] {
-			members = append(members, p)
-		}
-	}
-	return members, nil
+	return members
 }
 
 // terminate asks the process group of id to end. That it reaches nobody is no failure: what follows is KILL.

@@ -3,6 +3,7 @@ package proc
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 )
@@ -40,6 +41,39 @@ func TestAlive(t *testing.T) {
 	} {
 		if p.alive() != want {
 			t.Errorf("%c with %d threads: %v", p.state, p.threads, !want)
+		}
+	}
+}
+
+func TestBelonging(t *testing.T) {
+	id := Identity{PID: 10, Start: 100, Mark: "m"}
+	at := func(pid, parent, session int, mark string) candidate {
+		return candidate{process: process{pid: pid, parent: parent, session: session, start: 200}, mark: mark}
+	}
+	leader := at(10, 1, 10, "m")
+	leader.start = 100
+	recycled := at(10, 1, 10, "")
+	hide := func(c candidate) candidate { c.hidden = true; return c }
+	for name, c := range map[string]struct {
+		candidates []candidate
+		want       []int
+	}{
+		"the process and what is in its session": {[]candidate{leader, at(11, 10, 10, ""), at(12, 1, 10, ""), at(13, 1, 13, "")}, []int{10, 11, 12}},
+		"marks, whatever the parent":             {[]candidate{at(20, 1, 20, "m"), at(21, 1, 21, "m/n"), at(22, 1, 22, "mm")}, []int{20, 21}},
+		"sessions that members lead":             {[]candidate{at(20, 1, 20, "m/n"), at(21, 1, 20, ""), at(30, 1, 30, "")}, []int{20, 21}},
+		"children, seen before their parents":    {[]candidate{at(22, 21, 22, ""), at(21, 20, 21, ""), at(20, 1, 20, "m")}, []int{20, 21, 22}},
+		"not what was started detached":          {[]candidate{leader, at(20, 10, 20, "x"), at(21, 20, 20, "x/y")}, []int{10}},
+		"hidden ones in their parent's session":  {[]candidate{leader, hide(at(11, 10, 10, "")), hide(at(20, 10, 20, ""))}, []int{10, 11}},
+		"not who was given the number again":     {[]candidate{recycled, at(11, 10, 10, ""), at(12, 1, 10, "")}, nil},
+		"not a session whose leader is gone":     {[]candidate{at(11, 1, 10, "")}, nil},
+	} {
+		var got []int
+		for _, p := range belonging(id, c.candidates) {
+			got = append(got, p.pid)
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}
 }
