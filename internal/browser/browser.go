@@ -217,9 +217,15 @@ func (b *Browser) abandon(ctx context.Context, err error) error {
 	if !b.opts.NoSandbox && sandboxRefused(lines) {
 		err = errors.Join(ErrSandbox, SandboxSupport(), err)
 	} else if errors.Is(err, errLost) {
-		err = fmt.Errorf("%w: %s", err, strings.Join(lines[max(0, len(lines)-3):], " / "))
+		err = fmt.Errorf("%w: %s", err, lastWords(lines))
 	}
 	return fmt.Errorf("browser: launch: %w", errors.Join(err, b.Close(context.WithoutCancel(ctx))))
+}
+
+// lastWords are the last of Chrome's lines that may say why it ended: it always complains that there is no bus.
+func lastWords(lines []string) string {
+	lines = slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return strings.Contains(l, "ERROR:dbus/") })
+	return strings.Join(lines[max(0, len(lines)-3):], " / ")
 }
 
 // PID is the process id of Chrome's main process.

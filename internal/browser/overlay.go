@@ -24,8 +24,11 @@ func (b *Browser) Mark(ctx context.Context, x, y, width, height int, c color.RGB
 	return err
 }
 
-// Unmark takes the mark away with the next picture.
+// Unmark takes the mark away with the next picture. Without a mark it only makes the next Mark prompt.
 func (b *Browser) Unmark(ctx context.Context) error {
+	if err := b.enableOverlay(ctx); err != nil {
+		return fmt.Errorf("browser: unmark: %w", err)
+	}
 	_, err := do(ctx, b.page, overlay.HideHighlight, cdp.Empty{})
 	return err
 }

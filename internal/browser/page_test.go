@@ -312,20 +312,3 @@ func TestCredentialsAreTheOriginsOwn(t *testing.T) {
 		}
 	}
 }
-
-// A page's console is not listened to, so flooding it costs nothing here.
-func TestConsoleFloodIsNotHeard(t *testing.T) {
-	s := newSite(t, map[string]string{"/": `<script>for (let i = 0; i < 20000; i++) console.log('flood', i, {a: [i]})</script>`})
-	b := chrome(t, nil)
-	var heard int
-	b.conn.mu.Lock()
-	before := b.conn.last
-	b.conn.mu.Unlock()
-	open(t, b, s.URL+"/")
-	b.conn.mu.Lock()
-	heard = int(b.conn.last - before)
-	b.conn.mu.Unlock()
-	if heard > 100 {
-		t.Errorf("%d messages for one page", heard)
-	}
-}
