@@ -1,0 +1,75 @@
+package task
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/recordhost/recordhost/internal/control"
+	"github.com/recordhost/recordhost/internal/store"
+	"github.com/recordhost/recordhost/sdk/runtime"
+)
+
+// Record is a task as it is stored.
+type Record struct {
+	ID      string    `json:"-"`
+	Created time.Time `json:"-"`
+	version uint64    // of the store
+
+	State    State
+	Launch   Launch
+	Progress control.Progress // the last that came with an event
+	Sealed   []byte           // the Request
+	Digest   []byte           // of the Start's Data, where the caller chose the ID
+}
+
+// Launch is what the host knows of the task's worker. It is journalled in two steps: the epoch and the token's hash
+// before the driver is asked, the handle after it has answered.
+type Launch struct {
+	Runtime   string // the runtime's name in the configuration
+	Epoch     uint64 // counts the launches
+	TokenHash []byte
+	Handle    runtime.Handle // nil: not known to have been launched
+	Instance  string         // the process that was admitted, empty before
+	LastEvent uint64         // the number of the last event of this epoch that was taken
+	Over      bool           // the worker is gone
+}
+
+// open tells whether an actor is needed: the task is not finished, or its worker may still be there.
+func (r Record) open() bool {
+	return r.State.Status != Finished || r.Launch.Handle != nil && !r.Launch.Over
+}
+
+func (r Record) encode() (store.Task, error) {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return store.Task{}, fmt.Errorf("encode task %s: %w", r.ID, err)
+	}
+	return store.Task{
+		ID: r.ID, Version: r.version, Created: r.Created, Status: string(r.State.Status), Open: r.open(), Body: body,
+	}, nil
+}
+
+func decodeRecord(t store.Task) (Record, error) {
+	var r Record
+	if err := json.Unmarshal(t.Body, &r); err != nil {
+		return Record{}, fmt.Errorf("decode task %s: %w", t.ID, err)
+	}
+	r.ID, r.Created, r.version = t.ID, t.Created, t.Version
+	return r, nil
+}
+
+// admission is the worker's place at the host, for a handler.
+func (r Record) admission(spec control.Spec, h control.Handler) control.Admission {
+	return control.Admission{
+		TaskID:    r.ID,
+		Epoch:     r.Launch.Epoch,
+		TokenHash: r.Launch.TokenHash,
+		Instance:  r.Launch.Instance,
+		Spec:      spec,
+		LastEvent: r.Launch.LastEvent,
+		Commands:  slices.Clone(r.State.Pending),
+		Handler:   h,
+	}
+}
