@@ -170,6 +170,9 @@ func measure(srv *pages.Server, name string, n int, length, late time.Duration, 
 	defer func() { stop(); <-ended }()
 	<-s.Painted()
 
+	settling, settled := context.WithTimeout(ctx, time.Second)
+	s.Settle(settling)
+	settled()
 	sink := &reader{start: time.Now(), origin: loaded.Origin}
 	begun := s.NextTick()
 	if err := s.Record(sink); err != nil {

@@ -15,8 +15,8 @@ type depth struct {
 	tick time.Duration // between two refreshes of the page
 
 	latency  time.Duration // of the present stream of pictures; 0: not known yet
-	doubt    time.Duration // an echo that contradicts latency and was not confirmed yet
-	measured bool          // by an echo, since the stream began
+	doubt    time.Duration // the last echo, when no other has confirmed it yet
+	measured bool          // by two echoes that agree, since the stream began
 	slipped  bool          // a tick brought no picture since the last echo
 	stream   int           // pictures since the last rest
 	last     time.Time     // when the last picture came
@@ -64,22 +64,25 @@ func (d *depth) frame(at time.Time, since time.Duration) int64 {
 	return d.content
 }
 
-// echo tells of a measurement: what was drawn for a tick came latency later. One that contradicts what is known by
-// more than half a tick counts when the next one says the same: a single one is a hiccup of the page.
+// echo tells of a measurement: what was drawn for a tick came latency later. A measurement counts when the next one
+// says the same, to half a tick: a single one may be a hiccup of the page.
 func (d *depth) echo(latency time.Duration) {
 	if latency <= 0 || latency > maxDepth*d.tick {
 		return
 	}
 	near := func(other time.Duration) bool { return (latency - other).Abs() < d.tick/2 }
 	switch {
-	case !d.measured || near(d.doubt):
-		d.latency, d.doubt = latency, 0
-	case near(d.latency):
+	case d.measured && near(d.latency):
 		d.latency, d.doubt = d.latency+(latency-d.latency)/4, 0
+	case d.doubt != 0 && near(d.doubt):
+		d.latency, d.doubt, d.measured = latency, 0, true
 	default:
 		d.doubt = latency
+		if !d.measured { // better than nothing
+			d.latency = latency
+		}
 	}
-	d.measured, d.slipped = true, false
+	d.slipped = false
 }
 
 // wantsEcho says whether the latency should be measured: at once when it is unknown or may have changed, once in
@@ -93,5 +96,5 @@ func (d *depth) wantsEcho(now time.Time, lastEcho time.Time) bool {
 
 // known says that the next picture's tick will be told rightly.
 func (d *depth) known(now time.Time) bool {
-	return d.measured && d.doubt == 0 || now.Sub(d.last) > rest*d.tick
+	return d.measured || now.Sub(d.last) > rest*d.tick
 }

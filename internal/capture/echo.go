@@ -21,7 +21,7 @@ type Marker interface {
 const (
 	markSize      = 2                      // CSS pixels a side
 	leastMarked   = 64                     // pixels a side of the page: smaller ones are not measured
-	echoPause     = 50 * time.Millisecond  // between two looks whether an echo is wanted
+	echoPause     = 20 * time.Millisecond  // between two looks whether an echo is wanted
 	echoDeadline  = 500 * time.Millisecond // for a mark to be seen
 	orderDeadline = time.Second            // for Chrome to take an order
 )
@@ -50,6 +50,9 @@ func (s *Session) Follow(ctx context.Context, m Marker) error {
 	if s.cfg.Width < leastMarked || s.cfg.Height < leastMarked {
 		<-ctx.Done()
 		return ctx.Err()
+	}
+	if err := order(ctx, m.Unmark); err != nil {
+		return err
 	}
 	var last time.Time
 	for n := 0; ; n++ {
