@@ -57,7 +57,7 @@ func start(ctx context.Context, b Block, o Options, sockets string) (*instance, 
 		return nil, i.failure(status.FailedPrecondition, err)
 	}
 	i.runner = newRunner(file, i.log)
-	i.client = goplugin.NewClient(i.clientConfig(sockets))
+	i.client = goplugin.NewClient(i.clientConfig(ctx, sockets))
 	// go-plugin takes no context: when ours ends, the process ends, and with it whatever go-plugin waits for.
 	stop := context.AfterFunc(ctx, i.runner.abort)
 	defer stop()
@@ -73,7 +73,7 @@ func start(ctx context.Context, b Block, o Options, sockets string) (*instance, 
 	return i, nil
 }
 
-func (i *instance) clientConfig(sockets string) *goplugin.ClientConfig {
+func (i *instance) clientConfig(ctx context.Context, sockets string) *goplugin.ClientConfig {
 	set := goplugin.PluginSet{plugin.BaseName: &plugin.GRPCPlugin{}}
 	switch i.block.Kind {
 	case plugin.KindRuntime:
@@ -84,12 +84,12 @@ func (i *instance) clientConfig(sockets string) *goplugin.ClientConfig {
 	return &goplugin.ClientConfig{
 		HandshakeConfig:  plugin.Handshake(),
 		VersionedPlugins: map[int]goplugin.PluginSet{plugin.Protocol: set},
-		RunnerFunc:       i.runner.prepare(environ(i.block.Env, i.log)),
+		RunnerFunc:       i.runner.prepare(environ(ctx, i.block.Env, i.log)),
 		AutoMTLS:         true,
 		SkipHostEnv:      true,
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
 		StartTimeout:     i.opts.StartTimeout,
-		Logger:           goPluginLog(i.log),
+		Logger:           goPluginLog(ctx, i.log),
 		SyncStdout:       newLineLog(i.log, slog.LevelInfo),
 		SyncStderr:       newLineLog(i.log, slog.LevelInfo),
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: sockets},

@@ -60,7 +60,7 @@ func playHost(dir, state string) {
 // and the next host finds the worker again and can end it.
 func TestWorkerOutlivesPluginAndHost(t *testing.T) {
 	dir, state := t.TempDir(), t.TempDir()
-	build := exec.Command("go", "build", "-o", filepath.Join(dir, "runtime-local"), "../../plugins/runtime-local")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, "runtime-local"), "../../plugins/runtime-local")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"io"
 	"log/slog"
 	"maps"
 	"slices"
@@ -70,7 +69,7 @@ func (l *lineLog) line(line []byte) {
 		return
 	}
 	if level, message, attrs, ok := record(line); ok {
-		l.log.LogAttrs(context.Background(), level, message, attrs...)
+		l.log.LogAttrs(context.Background(), level, message, attrs...) //nolint:sloglint // the plugin's words
 		return
 	}
 	l.panics = l.panics || bytes.HasPrefix(line, []byte("panic: ")) || bytes.HasPrefix(line, []byte("fatal error: "))
@@ -78,7 +77,7 @@ func (l *lineLog) line(line []byte) {
 	if l.panics {
 		level = slog.LevelError
 	}
-	l.log.Log(context.Background(), level, clean(string(line)))
+	l.log.Log(context.Background(), level, clean(string(line))) //nolint:sloglint // the plugin's words
 }
 
 // affordable bounds how much a plugin may log, and tells what was dropped as soon as there is room again.
@@ -105,7 +104,7 @@ func record(line []byte) (slog.Level, string, []slog.Attr, bool) {
 	}
 	message, hasMessage := fields["@message"].(string)
 	name, hasLevel := fields["@level"].(string)
-	level, known := levels[strings.ToLower(name)]
+	level, known := levelOf(name)
 	if !hasMessage || !hasLevel || !known {
 		return 0, "", nil, false
 	}
@@ -119,13 +118,22 @@ func record(line []byte) (slog.Level, string, []slog.Attr, bool) {
 	return level, clean(message), attrs, true
 }
 
-// levels are hclog's names.
-var levels = map[string]slog.Level{
-	"trace": slog.LevelDebug - 4,
-	"debug": slog.LevelDebug,
-	"info":  slog.LevelInfo,
-	"warn":  slog.LevelWarn,
-	"error": slog.LevelError,
+// levelOf reads hclog's name of a level.
+func levelOf(name string) (level slog.Level, known bool) {
+	switch strings.ToLower(name) {
+	case "trace":
+		return slog.LevelDebug - 4, true
+	case "debug":
+		return slog.LevelDebug, true
+	case "info":
+		return slog.LevelInfo, true
+	case "warn":
+		return slog.LevelWarn, true
+	case "error":
+		return slog.LevelError, true
+	default:
+		return 0, false
+	}
 }
 
 func text(value any) string {
@@ -157,9 +165,9 @@ func clean(s string) string {
 }
 
 // leastLevel is the least level that log takes.
-func leastLevel(log *slog.Logger) slog.Level {
+func leastLevel(ctx context.Context, log *slog.Logger) slog.Level {
 	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn} {
-		if log.Enabled(context.Background(), level) {
+		if log.Enabled(ctx, level) {
 			return level
 		}
 	}
@@ -168,11 +176,11 @@ func leastLevel(log *slog.Logger) slog.Level {
 
 // goPluginLog is go-plugin's own logger. All it says is for debugging: what matters is reported by the supervisor, once and
 // under the plugin's name.
-func goPluginLog(log *slog.Logger) hclog.Logger {
-	var out io.Writer = io.Discard
-	level := hclog.Off
-	if log.Enabled(context.Background(), slog.LevelDebug) {
-		out, level = newLineLog(log, slog.LevelDebug), hclog.Debug
+func goPluginLog(ctx context.Context, log *slog.Logger) hclog.Logger {
+	if !log.Enabled(ctx, slog.LevelDebug) {
+		return hclog.NewNullLogger()
 	}
-	return hclog.New(&hclog.LoggerOptions{Name: "go-plugin", Output: out, Level: level, DisableTime: true})
+	return hclog.New(&hclog.LoggerOptions{
+		Name: "go-plugin", Output: newLineLog(log, slog.LevelDebug), Level: hclog.Debug, DisableTime: true,
+	})
 }

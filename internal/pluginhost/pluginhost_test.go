@@ -110,18 +110,27 @@ func TestPluginThatCannotBeStarted(t *testing.T) {
 	}{
 		"missing": {alter: func(_ *testing.T, _ *rig, b *Block) { b.Plugin = "none" },
 			kind: status.FailedPrecondition, say: []string{`plugin runtime-none "it": `, "runtime-none does not exist"}},
-		"a folder":              {alter: replaced(0o755, ""), kind: status.FailedPrecondition, say: []string{named, "is not a file"}},
-		"not executable":        {alter: replaced(0o644, "x"), kind: status.FailedPrecondition, say: []string{named, "not executable", "chmod"}},
-		"writable by everybody": {alter: replaced(0o777, "x"), kind: status.FailedPrecondition, say: []string{named, "written by everybody", "0777"}},
+		"a folder": {alter: replaced(0o755, ""),
+			kind: status.FailedPrecondition, say: []string{named, "is not a file"}},
+		"not executable": {alter: replaced(0o644, "x"),
+			kind: status.FailedPrecondition, say: []string{named, "not executable", "chmod"}},
+		"writable by everybody": {alter: replaced(0o777, "x"),
+			kind: status.FailedPrecondition, say: []string{named, "written by everybody", "0777"}},
 		"in a folder that everybody may write": {
-			alter: func(t *testing.T, r *rig, _ *Block) { chmod(t, r.Dir, 0o777) },
-			kind:  status.FailedPrecondition, say: []string{named, "the folder of"},
+			alter: func(t *testing.T, r *rig, _ *Block) {
+				t.Helper()
+				chmod(t, r.Dir, 0o777)
+			},
+			kind: status.FailedPrecondition, say: []string{named, "the folder of"},
 		},
 		"another file than pinned": {alter: func(_ *testing.T, _ *rig, b *Block) { b.SHA256 = make([]byte, 32) },
 			kind: status.FailedPrecondition, say: []string{named, "SHA-256", strings.Repeat("00", 32)}},
-		"no program":            {alter: replaced(0o755, "\x7fELF nonsense"), kind: status.FailedPrecondition, say: []string{named, "exec format error"}},
-		"crash":                 {role: "crash", kind: status.Unavailable, say: []string{named, "exited", "exit code 3", "cannot find libfoo.so"}},
-		"nonsense":              {role: "chatter", kind: status.FailedPrecondition, say: []string{named, "Hello, I am a program", "handshake"}},
+		"no program": {alter: replaced(0o755, "\x7fELF nonsense"),
+			kind: status.FailedPrecondition, say: []string{named, "exec format error"}},
+		"crash": {role: "crash",
+			kind: status.Unavailable, say: []string{named, "exited", "exit code 3", "cannot find libfoo.so"}},
+		"nonsense": {role: "chatter",
+			kind: status.FailedPrecondition, say: []string{named, "Hello, I am a program", "handshake"}},
 		"a newer contract":      {role: "version", kind: status.FailedPrecondition, say: []string{named, `protocol "7"`, "speaks 1"}},
 		"another go-plugin":     {role: "core", kind: status.FailedPrecondition, say: []string{named, `version "9"`}},
 		"another transport":     {role: "tcp", kind: status.FailedPrecondition, say: []string{named, "unix socket"}},
@@ -181,6 +190,7 @@ func TestPluginThatCannotBeStarted(t *testing.T) {
 // replaced puts another file in the plugin's place, or a folder where content is empty.
 func replaced(mode os.FileMode, content string) func(*testing.T, *rig, *Block) {
 	return func(t *testing.T, r *rig, _ *Block) {
+		t.Helper()
 		file := filepath.Join(r.Dir, "runtime-fake")
 		err := os.Remove(file)
 		if content == "" {

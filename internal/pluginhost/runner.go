@@ -54,7 +54,7 @@ func (r *runner) prepare(env []string) func(hclog.Logger, *exec.Cmd, string) (pl
 }
 
 // environ is the environment of a plugin, without go-plugin's own variables.
-func environ(block map[string]string, log *slog.Logger) []string {
+func environ(ctx context.Context, block map[string]string, log *slog.Logger) []string {
 	all := make(map[string]string)
 	for _, name := range []string{"PATH", "HOME", "LANG", "TZ"} {
 		if value, ok := os.LookupEnv(name); ok {
@@ -66,7 +66,7 @@ func environ(block map[string]string, log *slog.Logger) []string {
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		env = append(env, name+"="+all[name])
 	}
-	return append(env, plugin.Environ(leastLevel(log))...)
+	return append(env, plugin.Environ(leastLevel(ctx, log))...)
 }
 
 // Start implements pluginrunner.Runner.
@@ -113,7 +113,7 @@ func (r *runner) abort() {
 	if child == nil {
 		return
 	}
-	if _, err := child.Stop(context.Background(), 0); err != nil {
+	if _, err := child.Kill(); err != nil {
 		r.log.Error("plugin cannot be ended", "err", err)
 	}
 }

@@ -69,7 +69,7 @@ type supervisor struct {
 	changed chan struct{}   // closed at each change of state, and made anew
 	calls   int             // that run
 	idle    chan struct{}   // closed when no call runs nor ever will
-	waits   context.Context // ends with close: calls that may last for ever
+	waits   context.Context //nolint:containedctx // the life of calls that would last for ever; ends with close
 	cut     context.CancelFunc
 }
 

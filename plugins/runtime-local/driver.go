@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -34,11 +35,13 @@ type driver struct {
 	children map[string]*proc.Child // by mark: launched by this driver, running
 	ends     ends
 	watchers sync.WaitGroup
-	life     context.Context
-	end      context.CancelFunc
+	closed   chan struct{}
 }
 
-var _ runtime.Driver = (*driver)(nil)
+var (
+	_ runtime.Driver = (*driver)(nil)
+	_ io.Closer      = (*driver)(nil)
+)
 
 func local() runtime.Plugin[config] {
 	return runtime.Plugin[config]{Name: "local", New: newDriver}
@@ -54,15 +57,14 @@ func newDriver(_ context.Context, env plugin.Env, c config) (runtime.Driver, err
 	}
 	d := &driver{
 		config: c, logs: logs{dir: env.StateDir, keep: c.KeepLogs}, log: env.Log,
-		roster: roster, children: make(map[string]*proc.Child),
+		roster: roster, children: make(map[string]*proc.Child), closed: make(chan struct{}),
 	}
-	d.life, d.end = context.WithCancel(context.Background())
 	return d, nil
 }
 
 // Close ends the driver, and no worker.
 func (d *driver) Close() error {
-	d.end()
+	close(d.closed)
 	d.watchers.Wait()
 	return nil
 }
@@ -107,7 +109,7 @@ func (d *driver) Launch(ctx context.Context, l runtime.Launch) (runtime.Handle, 
 	d.mu.Lock()
 	d.children[h.Process.Mark] = child
 	d.mu.Unlock()
-	d.watchers.Go(func() { d.watch(h, child) })
+	d.watchers.Go(func() { d.watch(context.WithoutCancel(ctx), h, child) })
 	d.log.Info("worker launched", "task_id", l.TaskID, "epoch", l.Epoch, "pid", h.Process.PID)
 	return encoded, nil
 }
@@ -150,11 +152,13 @@ func workerEnv() []string {
 }
 
 // watch keeps how a worker ends, unless the driver ends before.
-func (d *driver) watch(h handle, child *proc.Child) {
-	exit, err := child.Wait(d.life)
-	if d.life.Err() != nil {
+func (d *driver) watch(ctx context.Context, h handle, child *proc.Child) {
+	select {
+	case <-child.Done():
+	case <-d.closed:
 		return
 	}
+	exit, err := child.Wait(ctx) // at once
 	if err != nil {
 		d.log.Error("a worker left processes behind", "task_id", h.TaskID, "err", err)
 	}

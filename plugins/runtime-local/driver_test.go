@@ -56,7 +56,7 @@ func work() {
 		fmt.Println(strings.Join(os.Environ(), "\n"))
 		fmt.Fprintln(os.Stderr, "done")
 	case "family": // with a child in a session of its own
-		child := exec.Command("sleep", "1000")
+		child := exec.CommandContext(context.Background(), "sleep", "1000")
 		child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		if err := child.Start(); err != nil {
 			panic(err)
@@ -136,6 +136,7 @@ func TestConformance(t *testing.T) {
 	runtimetest.Run(t, runtimetest.Harness{
 		Slots: slots,
 		NewDriver: func(t *testing.T) runtime.Driver {
+			t.Helper()
 			dir, ok := dirs[t.Name()]
 			if !ok {
 				dir = t.TempDir()
@@ -207,19 +208,19 @@ func TestWorkerOutlivesAKilledPlugin(t *testing.T) {
 // What a worker that was killed leaves running is ended before anybody may launch the next.
 func TestGoneMeansItsChildrenToo(t *testing.T) {
 	dir := t.TempDir()
-	for name, find := range map[string]func(*testing.T, *driver, runtime.Handle) error{
-		"recover": func(t *testing.T, d *driver, h runtime.Handle) error {
-			state, err := d.Recover(t.Context(), h)
+	for name, find := range map[string]func(context.Context, *driver, runtime.Handle) error{
+		"recover": func(ctx context.Context, d *driver, h runtime.Handle) error {
+			state, err := d.Recover(ctx, h)
 			if err == nil && state != runtime.StateGone {
 				err = fmt.Errorf("state %v", state)
 			}
 			return err
 		},
-		"wait": func(t *testing.T, d *driver, h runtime.Handle) error {
-			_, err := d.Wait(t.Context(), h)
+		"wait": func(ctx context.Context, d *driver, h runtime.Handle) error {
+			_, err := d.Wait(ctx, h)
 			return err
 		},
-		"kill": func(t *testing.T, d *driver, h runtime.Handle) error { return d.Kill(t.Context(), h, patience) },
+		"kill": func(ctx context.Context, d *driver, h runtime.Handle) error { return d.Kill(ctx, h, patience) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := launch(t, newTestDriver(t, dir), "family")
@@ -231,10 +232,12 @@ func TestGoneMeansItsChildrenToo(t *testing.T) {
 			if err := syscall.Kill(decoded.Process.PID, syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
-			for running(decoded.Process.PID) {
-				time.Sleep(time.Millisecond)
+			for alive := true; alive; time.Sleep(time.Millisecond) {
+				if alive, err = decoded.Process.Running(); err != nil {
+					t.Fatal(err)
+				}
 			}
-			if err := find(t, newTestDriver(t, dir), h); err != nil {
+			if err := find(t.Context(), newTestDriver(t, dir), h); err != nil {
 				t.Fatal(err)
 			}
 			if running(child) {
@@ -248,13 +251,13 @@ func TestGoneMeansItsChildrenToo(t *testing.T) {
 func TestOnlyTheProvenProcessIsSignalled(t *testing.T) {
 	dir := t.TempDir()
 	d := newTestDriver(t, dir)
-	real, err := decodeHandle(launch(t, d, "family"))
+	worker, err := decodeHandle(launch(t, d, "family"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	other := strings.Repeat("0f", 16)
 
-	recycled := real
+	recycled := worker
 	recycled.Process.Start--
 	recycled.Process.Mark = other
 	b, err := recycled.encode()
@@ -277,7 +280,7 @@ func TestOnlyTheProvenProcessIsSignalled(t *testing.T) {
 		"another boot":      func(h *handle) { h.Process.Boot = "x" },
 		"another container": func(h *handle) { h.Process.Namespace = "pid:[1]" },
 	} {
-		elsewhere := real
+		elsewhere := worker
 		elsewhere.Process.Mark = other
 		alter(&elsewhere)
 		b, err := elsewhere.encode()
@@ -294,7 +297,7 @@ func TestOnlyTheProvenProcessIsSignalled(t *testing.T) {
 			}
 		}
 	}
-	if !running(real.Process.PID) || !running(childOf(t, dir)) {
+	if !running(worker.Process.PID) || !running(childOf(t, dir)) {
 		t.Error("a foreign process was killed")
 	}
 }

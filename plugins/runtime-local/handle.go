@@ -41,7 +41,8 @@ func decodeHandle(b runtime.Handle) (handle, error) {
 		return handle{}, status.Errorf(status.InvalidArgument, "not a handle of runtime-local: %w", err)
 	}
 	if h.Version != handleVersion {
-		return handle{}, status.Errorf(status.InvalidArgument, "a handle of version %d, this runtime-local knows %d", h.Version, handleVersion)
+		return handle{}, status.Errorf(status.InvalidArgument,
+			"a handle of version %d, this runtime-local knows %d", h.Version, handleVersion)
 	}
 	p := h.Process
 	if p.Boot == "" || p.Namespace == "" || p.PID <= 1 || p.Start == 0 || !isMark(p.Mark) {

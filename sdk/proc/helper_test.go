@@ -27,7 +27,7 @@ const patience = 30 * time.Second
 // TestMain runs the tests, or, started again by one of them, plays a child.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "as-child" {
-		role, known := roles[os.Args[2]]
+		role, known := roles()[os.Args[2]]
 		if !known {
 			os.Exit(99)
 		}
@@ -38,49 +38,51 @@ func TestMain(m *testing.M) {
 }
 
 // roles are what a child can be. Each prints a line when it is ready.
-var roles = map[string]func(args []string){
-	"exit": func(args []string) {
-		code, _ := strconv.Atoi(args[0])
-		for _, line := range args[1:] {
-			fmt.Fprintln(os.Stderr, line)
-		}
-		os.Exit(code)
-	},
-	"copy": func([]string) {
-		_, _ = io.Copy(os.Stdout, os.Stdin)
-	},
-	"environ": func([]string) {
-		fmt.Println(strings.Join(os.Environ(), "\n"))
-	},
-	"sleep": func([]string) {
-		fmt.Println("ready")
-		select {}
-	},
-	"end-on-term": func([]string) {
-		term := make(chan os.Signal, 1)
-		signal.Notify(term, syscall.SIGTERM)
-		fmt.Println("ready")
-		<-term
-		os.Exit(7)
-	},
-	"ignore-term": func([]string) {
-		signal.Ignore(syscall.SIGTERM)
-		fmt.Println("ready")
-		select {}
-	},
-	"family": family,
-	"parent": parent,
-	"adopt":  adopt,
+func roles() map[string]func(args []string) {
+	return map[string]func(args []string){
+		"exit": func(args []string) {
+			code, _ := strconv.Atoi(args[0])
+			for _, line := range args[1:] {
+				fmt.Fprintln(os.Stderr, line)
+			}
+			os.Exit(code)
+		},
+		"copy": func([]string) {
+			_, _ = io.Copy(os.Stdout, os.Stdin)
+		},
+		"environ": func([]string) {
+			fmt.Println(strings.Join(os.Environ(), "\n"))
+		},
+		"sleep": func([]string) {
+			fmt.Println("ready")
+			select {}
+		},
+		"end-on-term": func([]string) {
+			term := make(chan os.Signal, 1)
+			signal.Notify(term, syscall.SIGTERM)
+			fmt.Println("ready")
+			<-term
+			os.Exit(7)
+		},
+		"ignore-term": func([]string) {
+			signal.Ignore(syscall.SIGTERM)
+			fmt.Println("ready")
+			select {}
+		},
+		"family": family,
+		"parent": parent,
+		"adopt":  adopt,
+	}
 }
 
 // family starts descendants that differ in how they could be lost sight of, prints their numbers, and does as told.
 func family(args []string) {
-	inSession := exec.Command("sleep", "1000")
-	ownSession := exec.Command("sleep", "1000")
+	inSession := exec.CommandContext(context.Background(), "sleep", "1000")
+	ownSession := exec.CommandContext(context.Background(), "sleep", "1000")
 	ownSession.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	noMark := exec.Command("sleep", "1000")
+	noMark := exec.CommandContext(context.Background(), "sleep", "1000")
 	noMark.Env = []string{"NOTHING=1"}
-	orphan := exec.Command("sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 & echo $!")
+	orphan := exec.CommandContext(context.Background(), "sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 & echo $!")
 	for _, cmd := range []*exec.Cmd{inSession, ownSession, noMark} {
 		if err := cmd.Start(); err != nil {
 			panic(err)
@@ -217,7 +219,7 @@ func eventually(t *testing.T, what string, condition func() bool) {
 func numbers(t *testing.T, text string) []int {
 	t.Helper()
 	var out []int
-	for _, field := range strings.Fields(text) {
+	for field := range strings.FieldsSeq(text) {
 		n, err := strconv.Atoi(field)
 		if err != nil {
 			t.Fatal(err)

@@ -87,15 +87,15 @@ func TestIdentityWait(t *testing.T) {
 }
 
 func TestIdentityStop(t *testing.T) {
-	for role_, grace := range map[string]time.Duration{"end-on-term": patience, "ignore-term": 50 * time.Millisecond} {
-		c := start(t, role(t, role_))
+	for name, grace := range map[string]time.Duration{"end-on-term": patience, "ignore-term": 50 * time.Millisecond} {
+		c := start(t, role(t, name))
 		line(t, c)
 		if err := stored(t, c.Identity()).Stop(t.Context(), grace); err != nil {
-			t.Errorf("%s: %v", role_, err)
+			t.Errorf("%s: %v", name, err)
 		}
 		exit := wait(t, c)
-		if polite := role_ == "end-on-term"; polite != (exit.Code == 7) {
-			t.Errorf("%s: exit %+v", role_, exit)
+		if polite := name == "end-on-term"; polite != (exit.Code == 7) {
+			t.Errorf("%s: exit %+v", name, exit)
 		}
 	}
 }

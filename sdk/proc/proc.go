@@ -296,11 +296,16 @@ func (c *Child) Stop(ctx context.Context, grace time.Duration) (Exit, error) {
 		case <-ctx.Done():
 		}
 	}
+	return c.Kill()
+}
+
+// Kill is Stop without asking first.
+func (c *Child) Kill() (Exit, error) {
 	select {
 	case <-c.done:
 	default:
 		if err := sweep(c.id); err != nil {
-			return Exit{}, fmt.Errorf("proc: stop %s (pid %d): %w", c.cmd.Path, c.id.PID, err)
+			return Exit{}, fmt.Errorf("proc: kill %s (pid %d): %w", c.cmd.Path, c.id.PID, err)
 		}
 		<-c.done
 	}

@@ -141,20 +141,23 @@ func TestStartRefuses(t *testing.T) {
 	cancel()
 	missing := filepath.Join(t.TempDir(), "missing")
 	for name, c := range map[string]struct {
-		ctx  context.Context
 		spec proc.Spec
 		want error
 	}{
-		"a relative path":            {ctx, proc.Spec{Path: "sleep"}, nil},
-		"two standard inputs":        {ctx, proc.Spec{Path: "/bin/sleep", Input: []byte{}, PipeStdin: true}, nil},
-		"two standard outputs":       {ctx, proc.Spec{Path: "/bin/sleep", Stdout: io.Discard, PipeStdout: true}, nil},
-		"a detached child's pipe":    {ctx, proc.Spec{Path: "/bin/sleep", Detached: true, Stderr: io.Discard}, nil},
-		"an input that does not fit": {ctx, proc.Spec{Path: "/bin/sleep", Input: make([]byte, 1<<21)}, os.ErrDeadlineExceeded},
-		"a program that is missing":  {ctx, proc.Spec{Path: missing, PipeStdin: true, PipeStdout: true}, os.ErrNotExist},
-		"a program that is a folder": {ctx, proc.Spec{Path: "/"}, os.ErrPermission},
-		"a context that has ended":   {over, proc.Spec{Path: "/bin/sleep"}, context.Canceled},
+		"a relative path":            {proc.Spec{Path: "sleep"}, nil},
+		"two standard inputs":        {proc.Spec{Path: "/bin/sleep", Input: []byte{}, PipeStdin: true}, nil},
+		"two standard outputs":       {proc.Spec{Path: "/bin/sleep", Stdout: io.Discard, PipeStdout: true}, nil},
+		"a detached child's pipe":    {proc.Spec{Path: "/bin/sleep", Detached: true, Stderr: io.Discard}, nil},
+		"an input that does not fit": {proc.Spec{Path: "/bin/sleep", Input: make([]byte, 1<<21)}, os.ErrDeadlineExceeded},
+		"a program that is missing":  {proc.Spec{Path: missing, PipeStdin: true, PipeStdout: true}, os.ErrNotExist},
+		"a program that is a folder": {proc.Spec{Path: "/"}, os.ErrPermission},
+		"a context that has ended":   {proc.Spec{Path: "/bin/sleep"}, context.Canceled},
 	} {
-		child, err := proc.Start(c.ctx, c.spec)
+		with := ctx
+		if errors.Is(c.want, context.Canceled) {
+			with = over
+		}
+		child, err := proc.Start(with, c.spec)
 		if err == nil {
 			_, _ = child.Stop(ctx, 0)
 			t.Errorf("%s: started", name)

@@ -3,6 +3,7 @@ package proc
 import (
 	"bytes"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -51,7 +52,7 @@ func (t *tail) lines() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var out []string
-	for _, line := range append(t.last[:len(t.last):len(t.last)], t.part) {
+	for _, line := range append(slices.Clip(t.last), t.part) {
 		if text := printable(line); text != "" {
 			out = append(out, text)
 		}

@@ -58,14 +58,26 @@ func TestBelonging(t *testing.T) {
 		candidates []candidate
 		want       []int
 	}{
-		"the process and what is in its session": {[]candidate{leader, at(11, 10, 10, ""), at(12, 1, 10, ""), at(13, 1, 13, "")}, []int{10, 11, 12}},
-		"marks, whatever the parent":             {[]candidate{at(20, 1, 20, "m"), at(21, 1, 21, "m/n"), at(22, 1, 22, "mm")}, []int{20, 21}},
-		"sessions that members lead":             {[]candidate{at(20, 1, 20, "m/n"), at(21, 1, 20, ""), at(30, 1, 30, "")}, []int{20, 21}},
-		"children, seen before their parents":    {[]candidate{at(22, 21, 22, ""), at(21, 20, 21, ""), at(20, 1, 20, "m")}, []int{20, 21, 22}},
-		"not what was started detached":          {[]candidate{leader, at(20, 10, 20, "x"), at(21, 20, 20, "x/y")}, []int{10}},
-		"hidden ones in their parent's session":  {[]candidate{leader, hide(at(11, 10, 10, "")), hide(at(20, 10, 20, ""))}, []int{10, 11}},
-		"not who was given the number again":     {[]candidate{recycled, at(11, 10, 10, ""), at(12, 1, 10, "")}, nil},
-		"not a session whose leader is gone":     {[]candidate{at(11, 1, 10, "")}, nil},
+		"the process and what is in its session": {
+			[]candidate{leader, at(11, 10, 10, ""), at(12, 1, 10, ""), at(13, 1, 13, "")},
+			[]int{10, 11, 12},
+		},
+		"marks, whatever the parent": {
+			[]candidate{at(20, 1, 20, "m"), at(21, 1, 21, "m/n"), at(22, 1, 22, "mm")},
+			[]int{20, 21},
+		},
+		"sessions that members lead": {
+			[]candidate{at(20, 1, 20, "m/n"), at(21, 1, 20, ""), at(30, 1, 30, "")},
+			[]int{20, 21},
+		},
+		"children, seen before their parents": {
+			[]candidate{at(22, 21, 22, ""), at(21, 20, 21, ""), at(20, 1, 20, "m")},
+			[]int{20, 21, 22},
+		},
+		"not what was started detached":         {[]candidate{leader, at(20, 10, 20, "x"), at(21, 20, 20, "x/y")}, []int{10}},
+		"hidden ones in their parent's session": {[]candidate{leader, hide(at(11, 10, 10, "")), hide(at(20, 10, 20, ""))}, []int{10, 11}},
+		"not who was given the number again":    {[]candidate{recycled, at(11, 10, 10, ""), at(12, 1, 10, "")}, nil},
+		"not a session whose leader is gone":    {[]candidate{at(11, 1, 10, "")}, nil},
 	} {
 		var got []int
 		for _, p := range belonging(id, c.candidates) {
