@@ -1,0 +1,290 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"gocloud.dev/blob"
+
+	"github.com/recordhost/recordhost/sdk/status"
+	"github.com/recordhost/recordhost/sdk/storage"
+)
+
+// Driver keeps recordings in a bucket. Each object names the delivery that it belongs to, so that nothing of this has to be
+// remembered: a driver that was started anew finds its delivery's files in the store.
+type Driver struct {
+	storage.NoParts
+
+	config  Config
+	url     *url.URL
+	bucket  *blob.Bucket
+	objects objects
+
+	ledger ledger
+}
+
+var _ storage.Driver = (*Driver)(nil)
+
+// state is what a storage.State holds.
+type state struct {
+	Delivery storage.Delivery `json:"delivery"`
+	Nonce    string           `json:"nonce"` // tells this Open from others of the same delivery
+}
+
+// Close implements io.Closer.
+func (d *Driver) Close() error { return d.bucket.Close() }
+
+// Capabilities implements storage.Driver.
+func (d *Driver) Capabilities(context.Context) (storage.Capabilities, error) {
+	return storage.Capabilities{ReadBack: true, Folders: true}, nil
+}
+
+// Check implements storage.Driver: it writes a small object, looks at it and removes it.
+func (d *Driver) Check(ctx context.Context) error {
+	key := path.Join(d.config.Prefix, ".recordhost-check-"+rand.Text())
+	content := "recordhost was here to see whether it can write"
+	err := d.objects.write(ctx, key, strings.NewReader(content), writeOptions{
+		owner: "check", contentType: "text/plain", size: int64(len(content)),
+	})
+	if err != nil {
+		return fmt.Errorf("check: %w", err)
+	}
+	found, err := d.objects.stat(ctx, key)
+	if err == nil && found.size != int64(len(content)) {
+		err = status.Errorf(status.DataLoss, "%d bytes were written, the store reports %d", len(content), found.size)
+	}
+	// It goes even when the caller gave up meanwhile.
+	removeCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if removeErr := d.bucket.Delete(removeCtx, key); removeErr != nil && err == nil {
+		err = failure(removeCtx, "remove "+key, removeErr)
+	}
+	if err != nil {
+		return fmt.Errorf("check: %w", err)
+	}
+	return nil
+}
+
+// Open implements storage.Driver.
+func (d *Driver) Open(ctx context.Context, delivery storage.Delivery) (storage.State, error) {
+	if err := checkTarget(delivery.Target); err != nil {
+		return nil, err
+	}
+	key, err := d.key(delivery, delivery.Main)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := d.mayWrite(ctx, delivery, key, false); err != nil {
+		return nil, err
+	}
+	s, err := json.Marshal(state{Delivery: delivery, Nonce: rand.Text()})
+	if err != nil {
+		return nil, fmt.Errorf("open: %w", err)
+	}
+	d.ledger.open(s)
+	return s, nil
+}
+
+// mayWrite refuses a key that is somebody else's, and tells whether there is an object. ours says that this process put it there.
+func (d *Driver) mayWrite(ctx context.Context, delivery storage.Delivery, key string, ours bool) (exists bool, err error) {
+	found, err := d.objects.stat(ctx, key)
+	switch {
+	case status.KindOf(err) == status.NotFound:
+		return false, nil
+	case err != nil:
+		return false, err
+	case !ours && !d.config.Overwrite && found.owner != delivery.ID():
+		return true, status.Errorf(status.AlreadyExists, "%s exists", d.location(key))
+	default:
+		return true, nil
+	}
+}
+
+// Put implements storage.Driver.
+func (d *Driver) Put(ctx context.Context, s storage.State, f storage.File) error {
+	delivery, key, err := d.file(s, f.Name)
+	if err != nil {
+		return err
+	}
+	known, _ := d.ledger.known(s)
+	_, ours := known[f.Name]
+	exists, err := d.mayWrite(ctx, delivery, key, ours)
+	if err != nil {
+		return err
+	}
+	o := writeOptions{owner: delivery.ID(), contentType: f.ContentType, size: f.Size, onlyNew: !exists && !d.config.Overwrite}
+	if o.contentType == "" {
+		o.contentType = "application/octet-stream"
+	}
+	sum, err := d.send(ctx, key, f, o)
+	if o.onlyNew && status.KindOf(err) == status.Unimplemented {
+		// Not every store that speaks S3 knows conditional writes.
+		o.onlyNew = false
+		sum, err = d.send(ctx, key, f, o)
+	}
+	if err != nil {
+		return err
+	}
+	sent := object{size: f.Size, md5: sum}
+	if err := d.verify(ctx, key, sent); err != nil {
+		return err
+	}
+	d.ledger.put(s, f.Name, sent)
+	return nil
+}
+
+// send writes a local file to the store, and returns the MD5 of what was sent where the store may tell its own.
+func (d *Driver) send(ctx context.Context, key string, f storage.File, o writeOptions) ([]byte, error) {
+	r, err := f.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	if d.url.Scheme == "file" {
+		return nil, d.objects.write(ctx, key, r, o)
+	}
+	sum := md5.New()
+	if err := d.objects.write(ctx, key, io.TeeReader(r, sum), o); err != nil {
+		return nil, err
+	}
+	return sum.Sum(nil), nil
+}
+
+// verify asks the store whether an object is what was sent.
+func (d *Driver) verify(ctx context.Context, key string, sent object) error {
+	found, err := d.objects.stat(ctx, key)
+	if err != nil {
+		return err
+	}
+	return sent.compare(key, found)
+}
+
+// compare refuses an object of the store that differs from what was sent, as far as the store tells.
+func (o object) compare(key string, found object) error {
+	if found.size != o.size {
+		return status.Errorf(status.DataLoss, "%s: %d bytes were sent, the store reports %d", key, o.size, found.size)
+	}
+	if len(found.md5) > 0 && len(o.md5) > 0 && !bytes.Equal(found.md5, o.md5) {
+		return status.Errorf(status.DataLoss, "%s: what was sent has the MD5 %x, the store reports %x", key, o.md5, found.md5)
+	}
+	return nil
+}
+
+// Commit implements storage.Driver.
+func (d *Driver) Commit(ctx context.Context, s storage.State) (storage.Location, error) {
+	delivery, err := deliveryOf(s)
+	if err != nil {
+		return storage.Location{}, err
+	}
+	key, err := d.key(delivery, delivery.Main)
+	if err != nil {
+		return storage.Location{}, err
+	}
+	files, err := d.delivered(ctx, s, delivery)
+	if err != nil {
+		return storage.Location{}, fmt.Errorf("commit: %w", err)
+	}
+	main, ok := files[delivery.Main]
+	if !ok {
+		return storage.Location{}, status.Errorf(status.FailedPrecondition, "commit: %s was never put", d.location(key))
+	}
+	l := storage.Location{Name: delivery.Main, URL: d.location(key)}
+	if len(main.md5) > 0 {
+		l.Checksum = "md5:" + hex.EncodeToString(main.md5)
+	}
+	for _, f := range files {
+		l.Size += f.size
+	}
+	d.ledger.commit(s)
+	return l, nil
+}
+
+// Abort implements storage.Driver. It does not remove what this process has committed.
+func (d *Driver) Abort(ctx context.Context, s storage.State) error {
+	if _, err := deliveryOf(s); err != nil {
+		return err
+	}
+	if d.ledger.committed(s) {
+		return ctx.Err()
+	}
+	objects, err := d.List(ctx, s)
+	if err != nil {
+		return fmt.Errorf("abort: %w", err)
+	}
+	for _, o := range objects {
+		if err := d.Delete(ctx, s, o.Name); err != nil {
+			return fmt.Errorf("abort: %w", err)
+		}
+	}
+	d.ledger.forget(s)
+	return nil
+}
+
+// location is where an object can be had.
+func (d *Driver) location(key string) string {
+	escaped := (&url.URL{Path: "/" + key}).EscapedPath()
+	switch {
+	case d.config.BaseURL != "":
+		return strings.TrimSuffix(d.config.BaseURL, "/") + escaped
+	case d.url.Scheme == "file":
+		return (&url.URL{Scheme: "file", Path: path.Join(d.url.Path, key)}).String()
+	default:
+		return d.url.Scheme + "://" + d.url.Host + escaped
+	}
+}
+
+// key is the name of a file in the bucket.
+func (d *Driver) key(delivery storage.Delivery, name string) (string, error) {
+	key, err := delivery.Key(name)
+	if err != nil {
+		return "", err
+	}
+	key = path.Join(d.config.Prefix, key)
+	return key, d.objects.check(key)
+}
+
+// deliveryOf reads a state.
+func deliveryOf(s storage.State) (storage.Delivery, error) {
+	var st state
+	if err := json.Unmarshal(s, &st); err != nil || st.Nonce == "" {
+		return st.Delivery, status.Errorf(status.InvalidArgument, "not a state of this driver")
+	}
+	return st.Delivery, nil
+}
+
+// file reads a state and returns the key of one of its files.
+func (d *Driver) file(s storage.State, name string) (storage.Delivery, string, error) {
+	delivery, err := deliveryOf(s)
+	if err != nil {
+		return delivery, "", err
+	}
+	key, err := d.key(delivery, name)
+	return delivery, key, err
+}
+
+// checkTarget refuses settings of the request that this store does not have. Directory and name are in the delivery already.
+func checkTarget(target []byte) error {
+	if len(target) == 0 {
+		return nil
+	}
+	var settings map[string]json.RawMessage
+	if err := json.Unmarshal(target, &settings); err != nil {
+		return status.Errorf(status.InvalidArgument, "target: not a JSON object")
+	}
+	for name, value := range settings {
+		if name != "TargetDir" && name != "TargetName" && string(value) != "null" && string(value) != `""` {
+			return status.Errorf(status.InvalidArgument, "target: %s is no setting of this storage", name)
+		}
+	}
+	return nil
+}
