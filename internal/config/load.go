@@ -64,6 +64,7 @@ type reader struct {
 	config Config
 	dir    string // relative paths count from here
 	eval   *hcl.EvalContext
+	broken hcl.Diagnostics // what is wrong with the outermost level itself
 	errs   []error
 }
 
@@ -95,6 +96,7 @@ func (r *reader) root(body hcl.Body) {
 		{Type: kindStorage, LabelNames: []string{"plugin", "name"}},
 	}
 	content, diags := body.Content(schema)
+	r.broken = diags
 	r.errs = append(r.errs, asErrors(diags)...)
 	r.errs = append(r.errs, fill(content.Attributes, fields, r.eval)...)
 
@@ -130,6 +132,8 @@ func (r *reader) chooseDefault(name *string, kind string, of []Plugin, attribute
 		at = a.Expr.Range()
 	}
 	switch {
+	case len(of) == 0 && len(r.broken) > 0:
+		// The block that is missing may be the one that could not be read.
 	case len(of) == 0:
 		r.errs = append(r.errs, errorf(missing, "no block %s: a host needs at least one", kind))
 	case *name == "" && len(of) == 1:
