@@ -31,8 +31,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/chromedp/cdproto"
 	cdpbrowser "github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
+	jsonv2 "github.com/chromedp/cdproto/cdp/jsonv2"
+	"github.com/chromedp/cdproto/target"
+
 	"github.com/recordhost/recordhost/sdk/proc"
 )
 
@@ -127,10 +131,9 @@ type Browser struct {
 	loadMu   sync.Mutex
 	loading  atomic.Bool
 
-	ended context.Context // the browser's life: over at a fault and at Close
-	end   context.CancelFunc
-	done  chan struct{}
-	wg    sync.WaitGroup
+	end  context.CancelFunc // of the goroutines: at a fault and at Close
+	done chan struct{}
+	wg   sync.WaitGroup
 
 	mu       sync.Mutex
 	finished bool
@@ -151,7 +154,8 @@ func Launch(ctx context.Context, o Options) (*Browser, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, launchTimeout, fmt.Errorf("not ready within %s: %w", launchTimeout, context.DeadlineExceeded))
+	errSlow := fmt.Errorf("not ready within %s: %w", launchTimeout, context.DeadlineExceeded)
+	ctx, cancel := context.WithTimeoutCause(ctx, launchTimeout, errSlow)
 	defer cancel()
 	b := &Browser{
 		opts:     o,
@@ -161,21 +165,22 @@ func Launch(ctx context.Context, o Options) (*Browser, error) {
 		done:     make(chan struct{}),
 		closed:   make(chan struct{}),
 	}
-	b.ended, b.end = context.WithCancel(context.WithoutCancel(ctx))
-	if err := b.start(ctx, files); err != nil {
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	b.end = end
+	if err := b.start(ctx, life, files); err != nil {
 		b.end()
 		return nil, fmt.Errorf("browser: start Chrome: %w", err)
 	}
 	if err := b.setUp(ctx); err != nil {
 		return nil, b.abandon(ctx, err)
 	}
-	b.wg.Go(b.watch)
-	b.wg.Go(func() { b.hooks.serve(b.ended) })
+	b.wg.Go(func() { b.watch(life) })
+	b.wg.Go(func() { b.hooks.serve(life) })
 	return b, nil
 }
 
-// start starts the process and connects to it.
-func (b *Browser) start(ctx context.Context, files layout) error {
+// start starts the process and connects to it. What events set off ends with life.
+func (b *Browser) start(ctx, life context.Context, files layout) error {
 	commands, toChrome, err := os.Pipe()
 	if err != nil {
 		return err
@@ -201,7 +206,13 @@ func (b *Browser) start(ctx context.Context, files layout) error {
 		_ = fromChrome.Close()
 		return err
 	}
-	b.conn = newConn(fromChrome, toChrome, b.event)
+	b.conn = newConn(fromChrome, toChrome, func(id target.SessionID, method cdproto.MethodType, params jsonv2.Value) {
+		if id == "" {
+			b.browserEvent(method, params)
+		} else if b.attached.Load() {
+			b.pageEvent(life, method, params)
+		}
+	})
 	b.root = session{conn: b.conn}
 	return nil
 }
@@ -219,7 +230,7 @@ func (b *Browser) abandon(ctx context.Context, err error) error {
 	} else if errors.Is(err, errLost) {
 		err = fmt.Errorf("%w: %s", err, lastWords(lines))
 	}
-	return fmt.Errorf("browser: launch: %w", errors.Join(err, b.Close(context.WithoutCancel(ctx))))
+	return fmt.Errorf("browser: launch: %w", errors.Join(err, b.shutDown(context.WithoutCancel(ctx), false)))
 }
 
 // lastWords are the last of Chrome's lines that may say why it ended: it always complains that there is no bus.
@@ -247,9 +258,13 @@ func (b *Browser) SetStatus(ctx context.Context, status string) error {
 // Close ends Chrome: it is asked to, then told to, and everything that it has started is killed. It returns when all is
 // gone; ctx only shortens the time that Chrome is given. Closing twice is once.
 func (b *Browser) Close(ctx context.Context) error {
+	return b.shutDown(ctx, b.Err() == nil) // after a fault there is nobody to ask
+}
+
+func (b *Browser) shutDown(ctx context.Context, ask bool) error {
 	b.closeOnce.Do(func() {
 		b.finish(nil)
-		if b.Err() == nil { // else there is nobody to ask
+		if ask {
 			b.askToClose(ctx)
 		}
 		if _, err := b.child.Stop(ctx, killGrace); err != nil {

@@ -2,6 +2,7 @@ package browser
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -52,8 +53,7 @@ func testOptions(t *testing.T) Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Not t.TempDir: its parent is closed to the user that Chrome runs as.
-	root, err := os.MkdirTemp("", "rh")
+	root, err := os.MkdirTemp("", "rh") //nolint:usetesting // the parent of t.TempDir is closed to the user that Chrome runs as
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func newSite(t *testing.T, pages map[string]string) *site {
 	s := &site{}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
-		s.requests = append(s.requests, r.Clone(context.Background()))
+		s.requests = append(s.requests, r.Clone(context.WithoutCancel(r.Context())))
 		s.mu.Unlock()
 		body, ok := pages[r.URL.Path]
 		if !ok {
@@ -183,8 +183,8 @@ func waitFault(t *testing.T, b *Browser, kind FaultKind) {
 	case <-time.After(patience):
 		t.Fatal("no fault")
 	}
-	fault, ok := b.Err().(*Fault)
-	if !ok || fault.Kind != kind {
+	var fault *Fault
+	if !errors.As(b.Err(), &fault) || fault.Kind != kind {
 		t.Fatalf("fault %v, want %s", b.Err(), kind)
 	}
 }

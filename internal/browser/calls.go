@@ -80,19 +80,18 @@ func shorten(s string) string {
 // document is one document of the top frame, from its commit until another takes its place.
 type document struct {
 	frame cdp.FrameID
-	ctx   context.Context // ends with the document
-	end   context.CancelFunc
+	end   context.CancelFunc // of what is done for it
 
 	mu    sync.Mutex
 	world runtime.ExecutionContextID // of the bridge; 0 until it stands
 }
 
-// tell sends a message to the hooks of the document, if its bridge stands.
+// tell sends a message to the hooks of the document, if its bridge stands. When the document is gone, so is its world.
 func (d *document) tell(to session, text string) {
 	d.mu.Lock()
 	world := d.world
 	d.mu.Unlock()
-	if world == 0 || d.ctx.Err() != nil {
+	if world == 0 {
 		return
 	}
 	to.post(runtime.CommandEvaluate, runtime.EvaluateParams{
@@ -107,7 +106,7 @@ type hooks struct {
 	task   string
 	secret string
 	calls  chan PageCall
-	fresh  chan *document // the newest document that has no bridge yet
+	fresh  chan func() // serves the newest document, if nobody does yet
 
 	mu      sync.Mutex
 	status  string
@@ -124,7 +123,7 @@ func newHooks(s session, task, status, secret string) *hooks {
 		secret: secret,
 		status: status,
 		calls:  make(chan PageCall, callQueue),
-		fresh:  make(chan *document, 1),
+		fresh:  make(chan func(), 1),
 	}
 }
 
@@ -165,8 +164,8 @@ func (h *hooks) setStatus(ctx context.Context, status string) error {
 
 // navigated notes that the top frame shows a new document. It does not block.
 func (h *hooks) navigated(ctx context.Context, frame cdp.FrameID) {
-	doc := &document{frame: frame}
-	doc.ctx, doc.end = context.WithCancel(ctx)
+	ctx, end := context.WithCancel(ctx)
+	doc := &document{frame: frame, end: end}
 	h.mu.Lock()
 	old := h.current
 	h.current = doc
@@ -178,7 +177,7 @@ func (h *hooks) navigated(ctx context.Context, frame cdp.FrameID) {
 	case <-h.fresh: // never served, and gone already
 	default:
 	}
-	h.fresh <- doc // navigated is the only sender, so there is room
+	h.fresh <- func() { h.serveDocument(ctx, doc) } // navigated is the only sender, so there is room
 }
 
 // serve builds the bridge of each document and passes its calls on, until ctx ends. It closes the calls.
@@ -188,36 +187,36 @@ func (h *hooks) serve(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case doc := <-h.fresh:
-			h.serveDocument(doc)
+		case serve := <-h.fresh:
+			serve()
 		}
 	}
 }
 
-// serveDocument returns when the document is gone.
-func (h *hooks) serveDocument(doc *document) {
+// serveDocument returns when the document is gone, and ctx with it.
+func (h *hooks) serveDocument(ctx context.Context, doc *document) {
 	defer doc.end()
-	for doc.ctx.Err() == nil {
-		err := h.connect(doc)
+	for ctx.Err() == nil {
+		err := h.connect(ctx, doc)
 		for err == nil {
-			err = h.poll(doc)
+			err = h.poll(ctx, doc)
 		}
 		// The document was replaced, or its page does not answer: of that the watch decides.
 		select {
-		case <-doc.ctx.Done():
+		case <-ctx.Done():
 		case <-time.After(pollPause):
 		}
 	}
 }
 
 // connect builds the bridge, or finds it standing.
-func (h *hooks) connect(doc *document) error {
-	world, err := isolatedWorld(doc.ctx, h.page, doc.frame)
+func (h *hooks) connect(ctx context.Context, doc *document) error {
+	world, err := isolatedWorld(ctx, h.page, doc.frame)
 	if err != nil {
 		return err
 	}
 	brought := h.statusNow()
-	if _, err := evaluate[json.RawMessage](doc.ctx, h.page, world, invoke(bridgeScript, h.secret, brought)); err != nil {
+	if _, err := evaluate[json.RawMessage](ctx, h.page, world, invoke(bridgeScript, h.secret, brought)); err != nil {
 		return err
 	}
 	doc.mu.Lock()
@@ -237,8 +236,8 @@ func (h *hooks) statusNow() string {
 }
 
 // poll waits for calls of the page and passes them on.
-func (h *hooks) poll(doc *document) error {
-	ctx, cancel := context.WithTimeout(doc.ctx, pollTimeout)
+func (h *hooks) poll(ctx context.Context, doc *document) error {
+	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
 	var result runtime.EvaluateResult
 	err := h.page.callWithin(ctx, runtime.CommandEvaluate, runtime.EvaluateParams{

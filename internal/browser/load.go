@@ -93,8 +93,6 @@ func (b *Browser) attempt(ctx context.Context, timeout time.Duration, begin func
 	errTime := &LoadError{Cause: LoadTimeout, Detail: fmt.Sprintf("the page did not load within %s", timeout)}
 	attemptCtx, cancel := context.WithTimeoutCause(ctx, timeout, errTime)
 	defer cancel()
-	stop := context.AfterFunc(b.ended, cancel) // a fault ends the attempt
-	defer stop()
 
 	b.progress.reset()
 	err := begin(attemptCtx)
@@ -111,7 +109,7 @@ func (b *Browser) attempt(ctx context.Context, timeout time.Duration, begin func
 	switch {
 	case b.Err() != nil:
 		return b.Err()
-	case b.ended.Err() != nil:
+	case b.over():
 		return fmt.Errorf("browser: load: %w", errClosed)
 	case ctx.Err() != nil:
 		return fmt.Errorf("browser: load: %w", context.Cause(ctx))
@@ -151,6 +149,8 @@ func (b *Browser) awaitLoad(ctx context.Context) error {
 		case <-changed:
 		case <-grace:
 			return b.verify(ctx, now)
+		case <-b.done:
+			return errClosed
 		case <-ctx.Done():
 			if now.parsed {
 				return b.verify(context.WithoutCancel(ctx), now)

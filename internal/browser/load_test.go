@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -36,14 +35,9 @@ func pageCount(t *testing.T, b *Browser) int {
 }
 
 func TestLoadFailures(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	refused := "http://" + closed.Addr().String() + "/"
-	if err := closed.Close(); err != nil {
-		t.Fatal(err)
-	}
+	closed := newSite(t, nil)
+	refused := closed.URL + "/"
+	closed.Close()
 	secure := httptest.NewTLSServer(http.NotFoundHandler())
 	secure.Config.ErrorLog = nil
 	t.Cleanup(secure.Close)
@@ -100,7 +94,8 @@ func TestLoadFailures(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := attempt(c.url, c.timeout)
-			failed, ok := err.(*LoadError)
+			var failed *LoadError
+			ok := errors.As(err, &failed)
 			if !ok || failed.Cause != c.want || !strings.Contains(err.Error(), c.words) {
 				t.Errorf("%v, want %s with %s", err, c.want, c.words)
 			}

@@ -52,48 +52,42 @@ func (b *Browser) setUp(ctx context.Context) error {
 
 // configure asks for the few events that are needed and sets what the page sees.
 func (b *Browser) configure(ctx context.Context) error {
-	steps := []struct {
+	type step struct {
 		method string
 		params any
-		on     bool
-	}{
-		{page.CommandEnable, page.EnableParams{}, true},                                                    // dialogs, documents
-		{page.CommandSetLifecycleEventsEnabled, page.SetLifecycleEventsEnabledParams{Enabled: true}, true}, // loading
-		{inspector.CommandEnable, cdp.Empty{}, true},                                                       // crashes
-		{page.CommandSetInterceptFileChooserDialog, page.SetInterceptFileChooserDialogParams{Enabled: true, Cancel: new(true)}, true},
+	}
+	steps := []step{
+		{page.CommandEnable, page.EnableParams{}},                                                    // dialogs, documents
+		{page.CommandSetLifecycleEventsEnabled, page.SetLifecycleEventsEnabledParams{Enabled: true}}, // loading
+		{inspector.CommandEnable, cdp.Empty{}},                                                       // crashes
+		{page.CommandSetInterceptFileChooserDialog, page.SetInterceptFileChooserDialogParams{Enabled: true, Cancel: new(true)}},
 		// The page has the attention of its viewers even though no window manager says so.
-		{emulation.CommandSetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}, true},
-		{emulation.CommandSetDeviceMetricsOverride, b.opts.metrics(), b.opts.metrics() != nil},
-		{emulation.CommandSetUserAgentOverride, emulation.SetUserAgentOverrideParams{UserAgent: b.opts.UserAgent}, b.opts.UserAgent != ""},
-		{emulation.CommandSetLocaleOverride, emulation.SetLocaleOverrideParams{Locale: strings.ReplaceAll(b.opts.Locale, "-", "_")}, b.opts.Locale != ""},
+		{emulation.CommandSetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}},
+	}
+	if m := b.opts.metrics(); m != nil {
+		steps = append(steps, step{emulation.CommandSetDeviceMetricsOverride, m})
+	}
+	if agent := b.opts.UserAgent; agent != "" {
+		steps = append(steps, step{emulation.CommandSetUserAgentOverride, emulation.SetUserAgentOverrideParams{UserAgent: agent}})
+	}
+	if b.opts.Locale != "" {
+		locale := strings.ReplaceAll(b.opts.Locale, "-", "_")
+		steps = append(steps, step{emulation.CommandSetLocaleOverride, emulation.SetLocaleOverrideParams{Locale: locale}})
 	}
 	for _, s := range steps {
-		if !s.on {
-			continue
-		}
 		if err := b.page.call(ctx, s.method, s.params, new(cdp.Empty)); err != nil {
 			return err
 		}
 	}
-	_, err := do(ctx, b.root, cdpbrowser.SetDownloadBehavior, cdpbrowser.SetDownloadBehaviorParams{
-		Behavior: cdpbrowser.SetDownloadBehaviorBehaviorDeny,
-	})
-	if err != nil {
+	deny := cdpbrowser.SetDownloadBehaviorParams{Behavior: cdpbrowser.SetDownloadBehaviorBehaviorDeny}
+	if _, err := do(ctx, b.root, cdpbrowser.SetDownloadBehavior, deny); err != nil {
 		return err
 	}
 	return b.hooks.install(ctx, b.opts.Status)
 }
 
-// event takes what Chrome tells. It runs on the connection's reader and waits for nothing.
-func (b *Browser) event(id target.SessionID, method cdproto.MethodType, params jsonv2.Value) {
-	if id == "" {
-		b.browserEvent(method, params)
-	} else if b.attached.Load() {
-		b.pageEvent(method, params)
-	}
-}
-
-// browserEvent follows which pages there are. The first is ours; any other is closed before it has painted.
+// browserEvent follows which pages there are. The first is ours; any other is closed before it has painted. Like
+// pageEvent it runs on the connection's reader and waits for nothing.
 func (b *Browser) browserEvent(method cdproto.MethodType, params jsonv2.Value) {
 	switch method {
 	case cdproto.EventTargetTargetCreated:
@@ -123,14 +117,14 @@ func (b *Browser) isOurs(id target.ID) bool {
 	return ours != nil && *ours == string(id)
 }
 
-func (b *Browser) pageEvent(method cdproto.MethodType, params jsonv2.Value) {
+func (b *Browser) pageEvent(life context.Context, method cdproto.MethodType, params jsonv2.Value) {
 	switch method {
 	case cdproto.EventPageJavascriptDialogOpening:
 		b.answerDialog(params)
 	case cdproto.EventPageFrameNavigated:
 		if ev, err := decode[page.EventFrameNavigated](params); err == nil && ev.Frame != nil && ev.Frame.ParentID == "" {
 			b.progress.navigated(ev.Frame)
-			b.hooks.navigated(b.ended, ev.Frame.ID)
+			b.hooks.navigated(life, ev.Frame.ID)
 		}
 	case cdproto.EventPageLifecycleEvent:
 		if ev, err := decode[page.EventLifecycleEvent](params); err == nil {

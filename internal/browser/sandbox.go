@@ -15,7 +15,7 @@ import (
 
 // ErrSandbox is returned by Launch when Chrome's sandbox does not work here. Nothing is recorded without it unless the
 // operator has said so.
-var ErrSandbox = errors.New("Chrome's sandbox does not work on this machine")
+var ErrSandbox = errors.New("the sandbox of Chrome does not work on this machine")
 
 const (
 	sandboxWait  = 3 * time.Second
@@ -41,7 +41,10 @@ func sandboxSupport(sysctl func(name string) string) error {
 	settings := []struct{ name, bad, fix string }{
 		{"user/max_user_namespaces", "0", "sysctl user.max_user_namespaces=10000"},
 		{"kernel/unprivileged_userns_clone", "0", "sysctl kernel.unprivileged_userns_clone=1"},
-		{"kernel/apparmor_restrict_unprivileged_userns", "1", "sysctl kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for Chrome"},
+		{
+			"kernel/apparmor_restrict_unprivileged_userns", "1",
+			"sysctl kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for Chrome",
+		},
 	}
 	for _, s := range settings {
 		if sysctl(s.name) == s.bad {

@@ -39,6 +39,8 @@ const (
 
 // Fault is the end of a browser that nobody asked for. Nothing of it can be used again: the caller closes it and launches
 // another.
+//
+//nolint:errname // a fault is what it is called everywhere
 type Fault struct {
 	Kind   FaultKind
 	Detail string
@@ -62,6 +64,16 @@ func (b *Browser) Err() error {
 	return b.fault
 }
 
+// over reports whether Done is closed.
+func (b *Browser) over() bool {
+	select {
+	case <-b.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // finish closes Done, with a fault or without. Only the first call counts.
 func (b *Browser) finish(f *Fault) {
 	b.mu.Lock()
@@ -74,6 +86,7 @@ func (b *Browser) finish(f *Fault) {
 	close(b.done)
 	b.end()
 	if f != nil {
+		b.conn.shut() // ends what waits for an answer
 		b.log.Warn("the browser has failed", "kind", string(f.Kind), "detail", f.Detail)
 	}
 }
@@ -81,7 +94,7 @@ func (b *Browser) finish(f *Fault) {
 func (b *Browser) fail(kind FaultKind, detail string) { b.finish(&Fault{Kind: kind, Detail: detail}) }
 
 // watch ends with the browser, however that ends.
-func (b *Browser) watch() {
+func (b *Browser) watch(life context.Context) {
 	ticker := time.NewTicker(probeInterval)
 	defer ticker.Stop()
 	for {
@@ -95,7 +108,7 @@ func (b *Browser) watch() {
 			b.lostConnection()
 			return
 		case <-ticker.C:
-			b.probe()
+			b.probe(life)
 		}
 	}
 }
@@ -120,22 +133,22 @@ func (b *Browser) lostConnection() {
 }
 
 // probe asks the page for the simplest thing there is. An answer of any kind is life.
-func (b *Browser) probe() {
+func (b *Browser) probe(life context.Context) {
 	patience := probePatience
 	if b.loading.Load() {
 		patience = loadPatience
 	}
-	ctx, cancel := context.WithTimeout(b.ended, patience)
+	ctx, cancel := context.WithTimeout(life, patience)
 	defer cancel()
 	var result runtime.EvaluateResult
 	err := b.page.callWithin(ctx, runtime.CommandEvaluate, runtime.EvaluateParams{Expression: "1"}, &result)
-	if answered(err) || !errors.Is(err, context.DeadlineExceeded) || b.ended.Err() != nil {
+	if answered(err) || !errors.Is(err, context.DeadlineExceeded) || life.Err() != nil {
 		return // what else there may be, the watch sees by itself
 	}
-	ctx, cancel = context.WithTimeout(b.ended, browserPatience)
+	ctx, cancel = context.WithTimeout(life, browserPatience)
 	defer cancel()
 	switch _, err = do(ctx, b.root, cdpbrowser.GetVersion, cdp.Empty{}); {
-	case b.ended.Err() != nil:
+	case life.Err() != nil:
 	case errors.Is(err, context.DeadlineExceeded):
 		b.fail(BrowserHung, fmt.Sprintf("no answer for %s", patience+browserPatience))
 	case answered(err):

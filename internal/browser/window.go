@@ -22,15 +22,21 @@ func WindowSize(width, height int) (w, h int) {
 // metrics is the override that gives the page exactly the size and scale asked for, or nil where the window does.
 // The picture keeps Width × Height: at a scale of 2 the page sees half as many CSS pixels each way.
 func (o Options) metrics() *emulation.SetDeviceMetricsOverrideParams {
-	w, h := WindowSize(o.Width, o.Height)
 	scale := o.scale()
-	if w == o.Width && h == o.Height && scale == 1 {
+	if w, h := WindowSize(o.Width, o.Height); w == o.Width && h == o.Height && scale == 1 {
 		return nil
 	}
+	w, h := cssPixels(o.Width, scale), cssPixels(o.Height, scale)
 	return &emulation.SetDeviceMetricsOverrideParams{
-		Width:             cssPixels(o.Width, scale),
-		Height:            cssPixels(o.Height, scale),
+		Width:             w,
+		Height:            h,
+		ScreenWidth:       w,
+		ScreenHeight:      h,
 		DeviceScaleFactor: scale,
+		// The page is painted at its scale and as large as the picture, in a view that stays as large as the window.
+		// Without these two the view shrinks to the page's CSS pixels, and the picture is its top left part.
+		Scale:              scale,
+		DontSetVisibleSize: new(true),
 	}
 }
 
