@@ -62,7 +62,7 @@ func limit(t *testing.T) context.Context {
 // servePages serves the pages until the test ends.
 func servePages(t *testing.T) *pages.Server {
 	t.Helper()
-	server, err := pages.Start("")
+	server, err := pages.Start(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,11 +163,11 @@ func (f film) recording(t *testing.T) media.Recording {
 	return recording
 }
 
-// checkWhole holds a report against a page that was recorded without a break, for that long. On a busy machine a frame may
-// come late or be lost now and then; sound and time may not suffer.
-func checkWhole(t *testing.T, r media.Report, length time.Duration, fps int) {
+// checkWhole holds a report against a page that was recorded without a break, for that long, at 30 frames a second. On a
+// busy machine a frame may come late or be lost now and then; sound and time may not suffer.
+func checkWhole(t *testing.T, r media.Report, length time.Duration) {
 	t.Helper()
-	frames := int(length.Seconds() * float64(fps))
+	frames := int(length.Seconds() * 30)
 	if few := frames / 10; r.Doubled > few || r.Missing > few || r.Frames < frames-few || r.Frames > frames+2 {
 		t.Errorf("%d frames of %d, doubled %d, missing %d", r.Frames, frames, r.Doubled, r.Missing)
 	}

@@ -23,7 +23,7 @@ func TestAPlainRecording(t *testing.T) {
 		t.Errorf("%dx%d", r.Width, r.Height)
 	}
 	near(t, "length", f.video.FileDuration, 5, 1.0/30)
-	checkWhole(t, r, 5*time.Second, 30)
+	checkWhole(t, r, 5*time.Second)
 	checkSound(t, r, 5*time.Second)
 	if n := server.Loads("frames.html"); n != 1 {
 		t.Errorf("the page was loaded %d times", n)
@@ -37,7 +37,7 @@ func TestTheDocumentIsRecordedAsWellAsACanvas(t *testing.T) {
 	for _, page := range []string{"dom.html", "webgl.html"} {
 		t.Run(page, func(t *testing.T) {
 			r := record(t, servePages(t).URL(page), "--duration", "4s", "--width", "640", "--height", "360").read(t)
-			checkWhole(t, r, 4*time.Second, 30)
+			checkWhole(t, r, 4*time.Second)
 			checkSound(t, r, 4*time.Second)
 		})
 	}
@@ -47,7 +47,7 @@ func TestManualStartWaitsForThePage(t *testing.T) {
 	server := servePages(t)
 	f := record(t, server.URL("frames.html?manual=1"), "--manual-start", "--duration", "3s", "--width", "640", "--height", "360")
 	r := f.read(t)
-	checkWhole(t, r, 3*time.Second, 30)
+	checkWhole(t, r, 3*time.Second)
 	near(t, "length", f.video.FileDuration, 3, 1.0/30)
 	// The page calls startRecord() when its clock shows three seconds.
 	if first := f.recording(t).Frames[0].Clock; first < 2900 || first > 5000 {
@@ -100,7 +100,7 @@ func checkSteps(t *testing.T, r media.Recording, fps int) {
 func TestAPageWithoutSoundHasSilence(t *testing.T) {
 	f := record(t, servePages(t).URL("frames.html?silent=1"), "--duration", "3s", "--width", "640", "--height", "360")
 	r := f.read(t)
-	checkWhole(t, r, 3*time.Second, 30)
+	checkWhole(t, r, 3*time.Second)
 	if r.Beeps != 0 {
 		t.Errorf("%d beeps", r.Beeps)
 	}
@@ -196,7 +196,7 @@ func TestCtrlCFinishesTheFile(t *testing.T) {
 	}
 	f := develop(t, described, file)
 	r := f.read(t)
-	checkWhole(t, r, f.video.Length(), 30)
+	checkWhole(t, r, f.video.Length())
 	if f.video.FileDuration < 1 || f.video.FileDuration > 30 {
 		t.Errorf("length %v s", f.video.FileDuration)
 	}

@@ -13,7 +13,8 @@ func small() []string { return []string{"--width", "480", "--height", "270", "--
 func TestSoundOfEveryKind(t *testing.T) {
 	const length = 5 * time.Second
 	for name, query := range map[string]string{
-		"at 44.1 kHz": "rate=44100", "at 22.05 kHz": "rate=22050", "of one channel": "mono=1", "of one channel at 44.1 kHz": "mono=1&rate=44100",
+		"at 44.1 kHz": "rate=44100", "at 22.05 kHz": "rate=22050",
+		"of one channel": "mono=1", "of one channel at 44.1 kHz": "mono=1&rate=44100",
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := record(t, servePages(t).URL("sound.html?"+query), append(small(), "--duration", length.String())...)

@@ -125,8 +125,7 @@ func ffprobe(ctx context.Context, file string) (probed, error) {
 	cmd.WaitDelay = stopGrace
 	out, err := cmd.Output()
 	if err != nil {
-		var failed *exec.ExitError
-		if errors.As(err, &failed) {
+		if failed, ok := errors.AsType[*exec.ExitError](err); ok {
 			return probed{}, fmt.Errorf("ffprobe %s: %w: %s", file, err, failed.Stderr)
 		}
 		return probed{}, fmt.Errorf("ffprobe %s: %w", file, errors.Join(err, context.Cause(ctx)))

@@ -63,10 +63,10 @@ type Server struct {
 	news    chan struct{} // closed and replaced when a report comes in
 }
 
-// Start serves the pages on a free loopback port until Close. film is the path of the file that video.html plays, or
-// empty when that page is not wanted.
-func Start(film string) (*Server, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+// Start serves the pages on a free loopback port until Close; ctx bounds the start alone. film is the path of the file
+// that video.html plays, or empty when that page is not wanted.
+func Start(ctx context.Context, film string) (*Server, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("serve pages: %w", err)
 	}

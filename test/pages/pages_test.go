@@ -21,7 +21,7 @@ func start(t *testing.T, film string) *pages.Server {
 		http.DefaultClient.CloseIdleConnections()
 		goleak.VerifyNone(t)
 	})
-	server, err := pages.Start(film)
+	server, err := pages.Start(t.Context(), film)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,16 +35,25 @@ func start(t *testing.T, film string) *pages.Server {
 
 func get(t *testing.T, url string) (int, string) {
 	t.Helper()
-	response, err := http.Get(url)
+	return do(t, http.MethodGet, url, "")
+}
+
+func do(t *testing.T, method, url, body string) (int, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
+	answer, err := io.ReadAll(response.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return response.StatusCode, string(body)
+	return response.StatusCode, string(answer)
 }
 
 func TestEveryPageIsServedWithWhatItNeeds(t *testing.T) {
@@ -93,12 +102,8 @@ func TestStatusPages(t *testing.T) {
 func TestReportsReachWhoWaits(t *testing.T) {
 	server := start(t, "")
 	send := func(body string) int {
-		response, err := http.Post(server.URL("report"), "text/plain", strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		response.Body.Close()
-		return response.StatusCode
+		status, _ := do(t, http.MethodPost, server.URL("report"), body)
+		return status
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

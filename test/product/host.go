@@ -34,7 +34,7 @@ type Host struct {
 // Serve starts a host on a free loopback port, with its state below dir and room for that many recordings, and waits until
 // it is healthy. Close must be called.
 func (p Product) Serve(ctx context.Context, dir string, slots int) (*Host, error) {
-	listen, err := freeAddress()
+	listen, err := freeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -72,8 +72,8 @@ storage "blob" "files" { url = "file://%s" }
 }
 
 // freeAddress is a loopback address that nothing listens on.
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func freeAddress(ctx context.Context) (string, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", fmt.Errorf("find a free port: %w", err)
 	}
@@ -81,10 +81,15 @@ func freeAddress() (string, error) {
 }
 
 func (h *Host) healthy(ctx context.Context) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, h.api+"healthz", nil)
+	if err != nil {
+		return fmt.Errorf("ask for the host's health: %w", err)
+	}
 	return h.until(ctx, "the host is healthy", func() (bool, error) {
-		response, err := h.client.Get(h.api + "healthz")
-		if err != nil {
-			return false, nil // it does not listen yet
+		response, err := h.client.Do(request)
+		listens := err == nil
+		if !listens {
+			return false, nil
 		}
 		return response.StatusCode == http.StatusOK, response.Body.Close()
 	})

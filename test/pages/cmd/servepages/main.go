@@ -30,21 +30,22 @@ func main() {
 }
 
 func run(ctx context.Context, film string) error {
-	server, err := pages.Start(film)
+	server, err := pages.Start(ctx, film)
 	if err != nil {
 		return err
 	}
 	fmt.Println(server.URL("frames.html"))
-	return errors.Join(printReports(ctx, server), server.Close())
+	err = printReports(ctx, server)
+	if errors.Is(err, context.Canceled) {
+		err = nil // it was interrupted, which is how it ends
+	}
+	return errors.Join(err, server.Close())
 }
 
 func printReports(ctx context.Context, server *pages.Server) error {
 	out := json.NewEncoder(os.Stdout)
 	for printed := 0; ; {
 		reports, err := server.Wait(ctx, "", printed+1)
-		if ctx.Err() != nil {
-			return nil
-		}
 		if err != nil {
 			return err
 		}
