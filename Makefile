@@ -23,8 +23,8 @@ deps: ## install the Debian packages that a recording needs, where they are miss
 .PHONY: build
 build: ## build bin/recordhost and the plugins in bin/plugins
 	@mkdir -p bin/plugins
-	@CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/recordhost ./cmd/recordhost
-	@CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/plugins/ ./plugins/...
+	@CGO_ENABLED=0 go build -trimpath -buildvcs=auto -ldflags '$(LDFLAGS)' -o bin/recordhost ./cmd/recordhost
+	@CGO_ENABLED=0 go build -trimpath -buildvcs=auto -ldflags '$(LDFLAGS)' -o bin/plugins/ ./plugins/...
 
 .PHONY: demo
 demo: deps build ## record the demo page for 10 seconds into recordings/demo.mp4

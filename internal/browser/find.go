@@ -32,6 +32,10 @@ func Find() (string, error) {
 	return "", ErrNotFound
 }
 
+// Named returns the absolute path of the binary that an operator named, by path or as PATH knows it. A wrapper script
+// is an error.
+func Named(name string) (string, error) { return binary(name) }
+
 // candidates are where distributions and Google's packages put the binary, then the names that PATH may know.
 func candidates() []string {
 	return []string{

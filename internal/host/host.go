@@ -5,6 +5,7 @@ package host
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -147,7 +148,7 @@ func (h *Host) taskOptions(started []pluginhost.Status) (task.Options, error) {
 			continue
 		}
 		o.Storages = append(o.Storages, task.Storage{
-			Name: p.Name, Plugin: p.Plugin, Config: s.Settings, Env: p.Env, SHA256: fmt.Sprintf("%x", p.SHA256),
+			Name: p.Name, Plugin: p.Plugin, Config: s.Settings, Env: p.Env, SHA256: hex.EncodeToString(p.SHA256),
 		})
 	}
 	return o, nil

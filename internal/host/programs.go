@@ -11,10 +11,13 @@ import (
 
 // programs answers the absolute paths of Chrome and ffmpeg: workers look for nothing.
 func programs(e config.Engine) (chrome, ffmpeg string, err error) {
-	if chrome = e.Chrome; chrome == "" {
-		if chrome, err = browser.Find(); err != nil {
-			return "", "", fmt.Errorf("no Chrome: %w; apt-get install chromium, or name one in engine { chrome = … } of the config", err)
-		}
+	if e.Chrome == "" {
+		chrome, err = browser.Find()
+	} else {
+		chrome, err = browser.Named(e.Chrome)
+	}
+	if err != nil {
+		return "", "", fmt.Errorf("no Chrome: %w; apt-get install chromium, or name its binary in engine { chrome = … } of the config", err)
 	}
 	wanted := e.FFmpeg
 	if wanted == "" {
@@ -24,7 +27,7 @@ func programs(e config.Engine) (chrome, ffmpeg string, err error) {
 		ffmpeg, err = filepath.Abs(ffmpeg)
 	}
 	if err != nil {
-		return "", "", fmt.Errorf("no ffmpeg: %w; apt-get install ffmpeg, or name one in engine { ffmpeg = … } of the config", err)
+		return "", "", fmt.Errorf("no ffmpeg: %w; apt-get install ffmpeg, or name it in engine { ffmpeg = … } of the config", err)
 	}
 	return chrome, ffmpeg, nil
 }
