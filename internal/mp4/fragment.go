@@ -79,7 +79,7 @@ func (in *Init) addTraf(f *Fragment, traf *mp4.TrafBox) error {
 	if traf.Tfhd.HasBaseDataOffset() {
 		return fmt.Errorf("track %d: its data is not counted from the moof box", id)
 	}
-	decode := int64(traf.Tfdt.BaseMediaDecodeTime()) //nolint:gosec // a negative time is written as its two's complement
+	decode := int64(traf.Tfdt.BaseMediaDecodeTime())
 	for _, run := range traf.Truns {
 		if !run.HasDataOffset() {
 			return fmt.Errorf("track %d: a run without an offset", id)

@@ -145,7 +145,7 @@ func (x *Index) addVideo(s Sample, base int64) {
 // later it would only be in the way, since the last packet before the join does the same for the decoder.
 func (x *Index) addAudio(s Sample, base int64) {
 	c := &x.current
-	at := c.audioStart + (c.audioPackets-1)*packet
+	at := c.audioStart + (c.audioPackets-1)*Packet
 	c.audioPackets++
 	if c.audioPackets == 1 && x.audio.len() > 0 {
 		return
@@ -179,7 +179,7 @@ func (x *Index) latestOfGroup() int64 {
 	latest, decode := int64(math.MinInt64), t.last
 	shifts, deltas := t.shifts.backwards(), t.deltas.backwards()
 	for i := t.len() - 1; i >= from; i-- {
-		latest = max(latest, decode+int64(int32(shifts()))) //nolint:gosec // the same bits back
+		latest = max(latest, decode+int64(int32(shifts())))
 		if i > 0 {
 			decode -= int64(deltas())
 		}
@@ -189,7 +189,7 @@ func (x *Index) latestOfGroup() int64 {
 
 // trimAudio removes the packets that begin at or after tick, to the nearest packet.
 func (x *Index) trimAudio(tick int64) {
-	for x.audio.len() > 0 && x.audio.last >= tick-packet/2 {
+	for x.audio.len() > 0 && x.audio.last >= tick-Packet/2 {
 		x.audio.pop()
 	}
 }
@@ -203,7 +203,7 @@ func (x *Index) Covered() time.Duration {
 	end := x.shown
 	scale := x.video.timescale
 	if x.audio.len() > 0 {
-		end, scale = x.audio.last+packet, x.audio.timescale
+		end, scale = x.audio.last+Packet, x.audio.timescale
 	}
 	return max(0, time.Duration(rescale(end, int64(time.Second), scale))+x.cut)
 }

@@ -12,8 +12,8 @@ import (
 // Priming is how many samples an AAC encoder puts before the first sample of sound: exactly one packet.
 const Priming = 1024
 
-// packet is the length of a packet of sound, in samples.
-const packet = 1024
+// Packet is the length of a packet of sound, in samples.
+const Packet = 1024
 
 // Init is the head of a fragmented stream: what its tracks are.
 type Init struct {

@@ -20,7 +20,7 @@ func (w *boxes) box(kind string, body func()) {
 	w.u32(0)
 	w.b = append(w.b, kind...)
 	body()
-	binary.BigEndian.PutUint32(w.b[at:], uint32(len(w.b)-at)) //nolint:gosec // tables of ten hours take 30 MB
+	binary.BigEndian.PutUint32(w.b[at:], uint32(len(w.b)-at))
 }
 
 // full writes a box with a version and flags.
@@ -38,15 +38,15 @@ func (w *boxes) u64(v uint64) { w.b = binary.BigEndian.AppendUint64(w.b, v) }
 func (w *boxes) zeros(n int)  { w.b = append(w.b, make([]byte, n)...) }
 
 // count writes the length of a table.
-func (w *boxes) count(n int) { w.u32(uint32(n)) } //nolint:gosec // the format counts in 32 bits
+func (w *boxes) count(n int) { w.u32(uint32(n)) }
 
 // time writes a time or a duration, in 8 bytes where the box is of version 1.
 func (w *boxes) time(version byte, v int64) {
 	if version == 1 {
-		w.u64(uint64(v)) //nolint:gosec // the box holds the same bits
+		w.u64(uint64(v))
 		return
 	}
-	w.u32(uint32(v)) //nolint:gosec // versionOf made sure
+	w.u32(uint32(v))
 }
 
 // versionOf is the version of a box that holds these times.
@@ -80,15 +80,15 @@ func head(tracks []trackLayout, duration, payload int64) []byte {
 	w.box("moov", func() {
 		w.movieHeader(duration, len(tracks))
 		for i, t := range tracks {
-			w.track(uint32(i+1), t, wide) //nolint:gosec // one or two
+			w.track(uint32(i+1), t, wide)
 		}
 	})
 	if payload+8 > math.MaxUint32 {
 		w.u32(1)
 		w.b = append(w.b, "mdat"...)
-		w.u64(uint64(payload + 16)) //nolint:gosec // positive
+		w.u64(uint64(payload + 16))
 	} else {
-		w.u32(uint32(payload + 8)) //nolint:gosec // just compared
+		w.u32(uint32(payload + 8))
 		w.b = append(w.b, "mdat"...)
 	}
 	w.shiftOffsets(int64(len(w.b)))
@@ -102,11 +102,11 @@ func (w *boxes) shiftOffsets(by int64) {
 		for i := range o.n {
 			if o.width == 8 {
 				p := table[8*i:]
-				binary.BigEndian.PutUint64(p, binary.BigEndian.Uint64(p)+uint64(by)) //nolint:gosec // positive
+				binary.BigEndian.PutUint64(p, binary.BigEndian.Uint64(p)+uint64(by))
 				continue
 			}
 			p := table[4*i:]
-			binary.BigEndian.PutUint32(p, binary.BigEndian.Uint32(p)+uint32(by)) //nolint:gosec // fits, or the table were wide
+			binary.BigEndian.PutUint32(p, binary.BigEndian.Uint32(p)+uint32(by))
 		}
 	}
 }
@@ -187,7 +187,7 @@ func (w *boxes) media(t trackLayout, wide bool) {
 	w.full("mdhd", v, 0, func() {
 		w.time(v, 0)
 		w.time(v, 0)
-		w.u32(uint32(t.timescale)) //nolint:gosec // it came from 32 bits
+		w.u32(uint32(t.timescale))
 		w.time(v, duration)
 		w.u16(0x55c4) // "und"
 		w.u16(0)
@@ -290,7 +290,7 @@ func (w *boxes) chunkRuns(chunks []chunk) {
 		w.u32(c.entry)
 		n++
 	}
-	binary.BigEndian.PutUint32(w.b[at:], uint32(n)) //nolint:gosec // one a chunk at most
+	binary.BigEndian.PutUint32(w.b[at:], uint32(n))
 }
 
 func (w *boxes) chunkOffsets(chunks []chunk, wide bool) {
@@ -303,9 +303,9 @@ func (w *boxes) chunkOffsets(chunks []chunk, wide bool) {
 		w.offsets = append(w.offsets, offsetTable{at: len(w.b), n: len(chunks), width: width})
 		for _, c := range chunks {
 			if wide {
-				w.u64(uint64(c.offset)) //nolint:gosec // positive
+				w.u64(uint64(c.offset))
 			} else {
-				w.u32(uint32(c.offset)) //nolint:gosec // wide otherwise
+				w.u32(uint32(c.offset))
 			}
 		}
 	})

@@ -63,7 +63,7 @@ func (x *Index) soundSpan(videoEnd int64) (trackLayout, bool) {
 	}
 	end := rescale(videoEnd, t.timescale, videoTimescale)
 	start := t.first + Priming
-	last := min(packet, max(1, end-t.last))
+	last := min(Packet, max(1, end-t.last))
 	end = min(end, t.last+last)
 	l := t.layout(start, end, clampTicks(last))
 	l.sound = true

@@ -75,11 +75,11 @@ func (t *table) len() int { return len(t.sizes) }
 func (t *table) entry(b []byte) uint32 {
 	for i, e := range t.entries {
 		if string(e) == string(b) {
-			return uint32(i + 1) //nolint:gosec // one for each run at most
+			return uint32(i + 1)
 		}
 	}
 	t.entries = append(t.entries, b)
-	return uint32(len(t.entries)) //nolint:gosec // one for each run at most
+	return uint32(len(t.entries))
 }
 
 // push adds a sample. Decoding times must rise; one that does not is set one tick behind the last.
@@ -93,9 +93,9 @@ func (t *table) push(offset int64, size uint32, decode, present int64, sync bool
 	}
 	t.last = decode
 	if sync && !t.allIn {
-		t.syncs = append(t.syncs, uint32(len(t.sizes))) //nolint:gosec // the format counts samples in 32 bits
+		t.syncs = append(t.syncs, uint32(len(t.sizes)))
 	}
-	t.shifts.push(uint32(int32(present - decode))) //nolint:gosec // seconds at most; the box holds the same bits
+	t.shifts.push(uint32(int32(present - decode)))
 	t.sizes = append(t.sizes, size)
 	if n := len(t.chunks); n > 0 && t.next == offset && t.chunks[n-1].entry == entry {
 		t.chunks[n-1].count++
@@ -113,7 +113,7 @@ func (t *table) pop() {
 	if n > 0 {
 		t.last -= int64(t.deltas.pop())
 	}
-	if k := len(t.syncs); k > 0 && t.syncs[k-1] == uint32(n) { //nolint:gosec // as above
+	if k := len(t.syncs); k > 0 && t.syncs[k-1] == uint32(n) {
 		t.syncs = t.syncs[:k-1]
 	}
 	c := &t.chunks[len(t.chunks)-1]
@@ -125,14 +125,14 @@ func (t *table) pop() {
 
 // present is the presentation time of the last sample in the order of decoding. The table is not empty.
 func (t *table) present() int64 {
-	return t.last + int64(int32(t.shifts.last())) //nolint:gosec // the same bits back
+	return t.last + int64(int32(t.shifts.last()))
 }
 
 // firstPresent is the presentation time of the first sample. The table is not empty.
 func (t *table) firstPresent() int64 {
-	return t.first + int64(int32(t.shifts.runs[0].value)) //nolint:gosec // the same bits back
+	return t.first + int64(int32(t.shifts.runs[0].value))
 }
 
 func clampTicks(d int64) uint32 {
-	return uint32(min(max(d, 0), math.MaxUint32)) //nolint:gosec // bounded in this line
+	return uint32(min(max(d, 0), math.MaxUint32))
 }
