@@ -95,7 +95,7 @@ func localURL(dir string) (*url.URL, error) {
 }
 
 // New opens the store. Only a local directory is touched by it: it is made where it does not exist.
-func New(ctx context.Context, _ plugin.Env, c Config) (storage.Driver, error) {
+func New(ctx context.Context, env plugin.Env, c Config) (storage.Driver, error) {
 	u, err := c.parseURL()
 	if err != nil {
 		return nil, status.Wrap(status.InvalidArgument, err)
@@ -112,7 +112,7 @@ func New(ctx context.Context, _ plugin.Env, c Config) (storage.Driver, error) {
 	if u.Scheme == "file" {
 		d.objects = &directory{root: u.Path, bucket: bucket}
 	} else {
-		d.objects = &objectStore{bucket: bucket}
+		d.objects = &objectStore{name: u.Host, bucket: bucket, log: env.Log}
 	}
 	return d, nil
 }

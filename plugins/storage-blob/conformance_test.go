@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -22,10 +23,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		// gocloud.dev's telemetry keeps a worker for good, from its import on.
-		goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"),
-	)
+	goleak.VerifyTestMain(m)
 }
 
 // newDriver opens a store as the plugin does once it was configured.
@@ -34,7 +32,7 @@ func newDriver(t *testing.T, c Config) *Driver {
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	d, err := New(t.Context(), plugin.Env{}, c)
+	d, err := New(t.Context(), plugin.Env{Log: slog.New(slog.DiscardHandler)}, c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +74,7 @@ func TestMemoryConforms(t *testing.T) {
 	open := func(overwrite bool) storage.Driver {
 		d := &Driver{
 			config: Config{URL: "mem://", Overwrite: overwrite}, url: &url.URL{Scheme: "mem"},
-			bucket: bucket, objects: &objectStore{bucket: bucket},
+			bucket: bucket, objects: &objectStore{bucket: bucket, log: slog.New(slog.DiscardHandler)},
 		}
 		return struct{ storage.Driver }{d} // without Close
 	}

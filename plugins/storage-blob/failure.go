@@ -64,7 +64,7 @@ func kindBelow(err error) status.Kind {
 		}
 	}
 	var answered interface{ HTTPStatusCode() int } // of S3's SDK
-	if errors.As(err, &answered) {
+	if errors.As(err, &answered) && answered.HTTPStatusCode() != 0 {
 		return kindOfHTTP(answered.HTTPStatusCode())
 	}
 	if kind, ok := kindOfErrno(err); ok {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"log/slog"
 	"time"
 
 	"gocloud.dev/blob"
@@ -46,7 +47,9 @@ type writeOptions struct {
 
 // objectStore is a store that gocloud.dev knows all about.
 type objectStore struct {
+	name   string // of the bucket
 	bucket *blob.Bucket
+	log    *slog.Logger
 }
 
 var _ objects = (*objectStore)(nil)
@@ -85,6 +88,7 @@ func (s *objectStore) write(ctx context.Context, key string, r io.Reader, o writ
 		IfNotExist:  o.onlyNew,
 		BufferSize:  partSize(o.size),
 	})
+	s.abortMultipart(ctx, key, err)
 	if source.err != nil {
 		err = source.err // what the driver says of it is only that it was cancelled
 	}
