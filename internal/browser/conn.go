@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,12 +21,18 @@ const (
 	// what it is asked about a page that hangs.
 	callTimeout = 10 * time.Second
 
+	// maxMessage bounds what one message of Chrome's may cost in memory. A page decides how long some are: the text that
+	// a prompt suggests, the data of a request that is given headers.
+	maxMessage = 64 << 20
+
 	// sendQueue is how many messages may wait for Chrome to read its pipe.
 	sendQueue = 64
 )
 
 // errLost is the reason of calls that end because the connection did.
 var errLost = errors.New("the connection to Chrome is lost")
+
+var errTooLong = fmt.Errorf("a message of more than %d bytes", maxMessage)
 
 // eventFunc takes an event. It runs on the goroutine that reads the pipe, in the order of arrival: it must not wait for
 // an answer from Chrome.
@@ -44,6 +51,7 @@ type conn struct {
 	wg   sync.WaitGroup
 
 	closeOnce sync.Once
+	reason    error // why it is lost; set before lost is closed
 
 	mu      sync.Mutex
 	last    int64
@@ -53,7 +61,7 @@ type conn struct {
 // newConn starts the connection. It owns both files from here on.
 func newConn(fromChrome, toChrome *os.File, on eventFunc) *conn {
 	c := &conn{
-		pipe:    chromedp.NewPipeConn(fromChrome, toChrome),
+		pipe:    chromedp.NewPipeConn(&bounded{File: fromChrome}, toChrome),
 		on:      on,
 		send:    make(chan *cdproto.Message, sendQueue),
 		lost:    make(chan struct{}),
@@ -66,22 +74,23 @@ func newConn(fromChrome, toChrome *os.File, on eventFunc) *conn {
 
 // close ends the connection, and with it all calls, and waits for its goroutines.
 func (c *conn) close() {
-	c.shut()
+	c.shut(os.ErrClosed)
 	c.wg.Wait()
 }
 
-func (c *conn) shut() {
+func (c *conn) shut(reason error) {
 	c.closeOnce.Do(func() {
+		c.reason = reason
 		close(c.lost)
 		_ = c.pipe.Close()
 	})
 }
 
 func (c *conn) read() {
-	defer c.shut()
 	for {
 		m := new(cdproto.Message)
 		if err := c.pipe.Read(context.Background(), m); err != nil {
+			c.shut(err)
 			return
 		}
 		if m.ID == 0 {
@@ -99,13 +108,13 @@ func (c *conn) read() {
 }
 
 func (c *conn) write() {
-	defer c.shut()
 	for {
 		select {
 		case <-c.lost:
 			return
 		case m := <-c.send:
 			if err := c.pipe.Write(context.Background(), m); err != nil {
+				c.shut(err)
 				return
 			}
 		}
@@ -204,4 +213,24 @@ func decode[E any](params jsonv2.Value) (*E, error) {
 		return nil, err
 	}
 	return ev, nil
+}
+
+// bounded is Chrome's end of the pipe, failing at a message that is too long. Messages end with a zero byte.
+type bounded struct {
+	*os.File
+	length int // of the message so far
+}
+
+// Read reads as the file does.
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.File.Read(p)
+	if end := bytes.LastIndexByte(p[:n], 0); end >= 0 {
+		b.length = n - end - 1
+	} else {
+		b.length += n
+	}
+	if b.length > maxMessage {
+		return 0, errTooLong
+	}
+	return n, err
 }

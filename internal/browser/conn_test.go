@@ -150,13 +150,14 @@ func TestConnCallsEnd(t *testing.T) {
 			t.Errorf("%d calls are remembered", len(c.waiting))
 		}
 	})
-	for name, text := range map[string]string{"with a connection that closes": "", "at nonsense": "nonsense"} {
+	long := `{"method":"` + strings.Repeat("x", maxMessage+1<<16) + `"}`
+	for name, text := range map[string]string{"with a connection that closes": "", "at nonsense": "nonsense", "at a flood": long} {
 		t.Run(name, func(t *testing.T) {
 			c, chrome := connect(t, nil)
 			go func() {
 				chrome.next()
 				if text != "" {
-					chrome.say(text)
+					_, _ = chrome.answers.WriteString(text + "\x00") // fails where it is not read to its end
 					return
 				}
 				if err := chrome.answers.Close(); err != nil {

@@ -16,6 +16,9 @@ import (
 	"github.com/chromedp/cdproto/target"
 )
 
+// maxPrompt is the longest suggestion that a prompt is answered with.
+const maxPrompt = 4096
+
 // setUp attaches to the page that Chrome has opened and makes it ready.
 func (b *Browser) setUp(ctx context.Context) error {
 	// Discovery, not auto-attachment: a page that is attached to while it opens holds up the one that opened it.
@@ -144,7 +147,7 @@ func (b *Browser) pageEvent(life context.Context, method cdproto.MethodType, par
 // answerDialog answers as a viewer in a hurry would: yes, with what a prompt suggests. The page stands still until then.
 func (b *Browser) answerDialog(params jsonv2.Value) {
 	answer := page.HandleJavaScriptDialogParams{Accept: true}
-	if ev, err := decode[page.EventJavascriptDialogOpening](params); err == nil {
+	if ev, err := decode[page.EventJavascriptDialogOpening](params); err == nil && len(ev.DefaultPrompt) <= maxPrompt {
 		answer.PromptText = ev.DefaultPrompt
 	}
 	b.page.post(page.CommandHandleJavaScriptDialog, answer)

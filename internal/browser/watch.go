@@ -86,7 +86,7 @@ func (b *Browser) finish(f *Fault) {
 	close(b.done)
 	b.end()
 	if f != nil {
-		b.conn.shut() // ends what waits for an answer
+		b.conn.shut(f) // ends what waits for an answer
 		b.log.Warn("the browser has failed", "kind", string(f.Kind), "detail", f.Detail)
 	}
 }
@@ -128,7 +128,7 @@ func (b *Browser) lostConnection() {
 	case <-b.child.Done():
 		b.failExited()
 	case <-time.After(exitWait):
-		b.fail(BrowserHung, "it has closed its connection")
+		b.fail(BrowserHung, fmt.Sprintf("the connection has ended: %v", b.conn.reason))
 	}
 }
 
