@@ -27,9 +27,6 @@ const (
 
 	// peerLoad is how long the page may load before the recording begins.
 	peerLoad = 4 * time.Second
-
-	// peerSetUp is how long it takes from its start until it records, about.
-	peerSetUp = peerLoad + 1500*time.Millisecond
 )
 
 // The encodes: the recipe's own, and one without loss as an original for others.

@@ -88,7 +88,8 @@ func (r results) pauseRows() []row {
 		Figure: fmt.Sprintf("after %d pauses: length less recorded time", pauses), Bar: "± 2 frames", Peer: unmeasured,
 		Recordhost: fmt.Sprintf("%.1f frames", length/frame), Met: length <= 2*frame,
 	}, {
-		Figure: fmt.Sprintf("after %d pauses: gaps / cuts of the pauses' length", pauses), Bar: fmt.Sprintf("0 / %d", pauses), Peer: unmeasured,
+		Figure: fmt.Sprintf("after %d pauses: gaps / cuts of the pauses' length", pauses),
+		Bar:    fmt.Sprintf("0 / %d", pauses), Peer: unmeasured,
 		Recordhost: fmt.Sprintf("%d / %d", len(p.Report.FileGaps), len(p.Report.Cuts)), Met: cuts && len(p.Report.FileGaps) == 0,
 	}, {
 		Figure: fmt.Sprintf("after %d pauses: sound minus picture plus half a frame, median / p80 / worst", pauses),

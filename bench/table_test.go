@@ -8,12 +8,10 @@ import (
 	"github.com/recordhost/recordhost/test/media"
 )
 
-func pointer(value float64) *float64 { return &value }
-
 // good is a report that meets every bar, at the bar.
 func good() media.Report {
 	return media.Report{
-		Doubled: 3, Missing: 3, TimeErrorP95: 10, BeepSpacingMax: pointer(1),
+		Doubled: 3, Missing: 3, TimeErrorP95: 10, BeepSpacingMax: new(1.0),
 		PlusHalfFrame: &media.Spread{Median: -20, P80: 40, Worst: -60},
 	}
 }
@@ -36,7 +34,7 @@ func complete() results {
 	r.Recordhost.FirstFrame = []float64{1.9, 2.5}
 	r.Recordhost.Stopped = 1.5
 	r.Recordhost.Paused = &paused{Report: good(), Duration: 18.09, Described: 18.09, Recorded: 18}
-	r.Recordhost.Paused.Report.BetweenCuts.BeepPhaseMax = pointer(60)
+	r.Recordhost.Paused.Report.BetweenCuts.BeepPhaseMax = new(60.0)
 	for range pauses {
 		r.Recordhost.Paused.Report.Cuts = append(r.Recordhost.Paused.Report.Cuts, media.Gap{Milliseconds: 2100})
 	}
@@ -70,7 +68,7 @@ func TestEachBarIsMissedBeyondIt(t *testing.T) {
 		"p95 of each run, dom":  func(r *results) { r.Recordhost.Recordings[pageDOM][2].TimeErrorP95 = 10.1 },
 		"worst run, frames":     func(r *results) { r.Recordhost.Recordings[pageFrames][0].PlusHalfFrame = &media.Spread{Median: 21} },
 		"worst run, dom":        func(r *results) { r.Recordhost.Recordings[pageDOM][0].PlusHalfFrame = nil },
-		"beep spacing":          func(r *results) { r.Recordhost.Recordings[pageDOM][1].BeepSpacingMax = pointer(1.1) },
+		"beep spacing":          func(r *results) { r.Recordhost.Recordings[pageDOM][1].BeepSpacingMax = new(1.1) },
 		"length less recorded":  func(r *results) { r.Recordhost.Paused.Duration = 18.2 },
 		"gaps / cuts":           func(r *results) { r.Recordhost.Paused.Report.Cuts = r.Recordhost.Paused.Report.Cuts[:4] },
 		"5 pauses: sound minus": func(r *results) { r.Recordhost.Paused.Report.PlusHalfFrame = &media.Spread{Worst: 61} },
