@@ -20,7 +20,7 @@ type Options struct {
 	Preset       string // of x264: ultrafast to medium; empty: the default
 	AudioBitrate int64  // bits a second; zero: the default
 
-	// Memory bounds the bytes of pictures that are kept; zero: 64 MiB. Four pictures are always kept.
+	// Memory bounds the bytes of pictures that are kept; zero: 96 MiB. Four pictures are always kept.
 	Memory int64
 
 	// Restarted is told when an ffmpeg died or hung and another takes over. It is called from the recorder's goroutine and
@@ -115,11 +115,8 @@ func (o *Options) arguments() []string {
 }
 
 // PictureArguments are those of ffmpeg's arguments that say how pictures are encoded, so that the recipe can be measured on
-// pictures that were kept without loss. ffmpeg's path may be missing from the options.
+// pictures that were kept without loss.
 func PictureArguments(o Options) ([]string, error) {
-	if o.FFmpeg == "" {
-		o.FFmpeg = string(filepath.Separator)
-	}
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("encode: %w", err)
 	}

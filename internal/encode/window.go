@@ -11,7 +11,8 @@ import (
 
 const (
 	// maxWait is how old a picture may get before ffmpeg takes it: then the encoder is behind, and further ones are dropped.
-	maxWait = 2 * time.Second
+	// It is longer than it takes to find out that ffmpeg hangs.
+	maxWait = 3 * time.Second
 
 	// maxSound bounds the sound that is kept. An encoder that is so far behind has failed.
 	maxSound = 60 * time.Second
@@ -25,7 +26,7 @@ const (
 	// closest is the least time between two pictures: several ticks of the file, so that each can be told by its time.
 	closest = 50 * time.Microsecond
 
-	defaultMemory = 64 << 20
+	defaultMemory = 96 << 20
 	fewest        = 4 // pictures that fit whatever Memory says
 )
 
@@ -161,7 +162,7 @@ func (w *window) release(p *picture) bool {
 		return false
 	}
 	w.bytes -= int64(w.size)
-	if len(w.free) < fewest { // a burst's memory is given back
+	if int64(len(w.free)*w.size) < w.memory/2 { // what a hang has taken beyond that is given back
 		w.free = append(w.free, p)
 	}
 	return true
