@@ -14,7 +14,7 @@ import (
 )
 
 // version is set by the build: -ldflags "-X main.version=v1.2.3".
-var version = "unknown" //nolint:gochecknoglobals // the linker can set nothing else
+var version = "unknown"
 
 // The exit codes. They are part of the command line's contract: see docs/operating.md.
 const (

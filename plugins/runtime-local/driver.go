@@ -44,7 +44,7 @@ var (
 )
 
 func local() runtime.Plugin[config] {
-	return runtime.Plugin[config]{Name: "local", New: newDriver}
+	return runtime.Plugin[config]{Name: "local", Version: version, New: newDriver}
 }
 
 func newDriver(_ context.Context, env plugin.Env, c config) (runtime.Driver, error) {

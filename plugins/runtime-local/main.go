@@ -3,4 +3,7 @@ package main
 
 import "github.com/recordhost/recordhost/sdk/runtime"
 
+// version is set by the build: -ldflags "-X main.version=v1.2.3".
+var version string
+
 func main() { runtime.Serve(local()) }
