@@ -102,7 +102,7 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 }
 
 func refusal(address string) error {
-	return fmt.Errorf("api: refusing to listen on %q: without authentication only a loopback address, such as 127.0.0.1, is served", address)
+	return fmt.Errorf("api: refusing to listen on %q: without authentication only a loopback address such as 127.0.0.1 is served", address)
 }
 
 // The times that a connection may take.

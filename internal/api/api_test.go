@@ -50,22 +50,32 @@ func TestServeEndsWithItsContext(t *testing.T) {
 	}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ctx, l) }()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	r, err := client.Get("http://" + l.Addr().String() + "/healthz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, err := io.ReadAll(r.Body)
-	_ = r.Body.Close()
-	if err != nil || r.StatusCode != http.StatusOK || !strings.Contains(string(body), `"ok"`) {
-		t.Errorf("%d %s %v", r.StatusCode, body, err)
+	status, body, err := get(t, "http://"+l.Addr().String()+"/healthz")
+	if err != nil || status != http.StatusOK || !strings.Contains(body, `"ok"`) {
+		t.Errorf("%d %s %v", status, body, err)
 	}
 	if err := <-served; err != nil {
 		t.Error(err)
 	}
-	if _, err := client.Get("http://" + l.Addr().String() + "/healthz"); err == nil {
+	if _, _, err := get(t, "http://"+l.Addr().String()+"/healthz"); err == nil {
 		t.Error("it is served on")
 	}
+}
+
+func get(t *testing.T, url string) (status int, body string, err error) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	if err != nil {
+		return 0, "", err
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	return response.StatusCode, string(content), err
 }
 
 func TestServeTellsWhenItCannot(t *testing.T) {

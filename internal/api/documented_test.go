@@ -41,6 +41,10 @@ func TestTheDocumentedSamples(t *testing.T) {
 		ErrorMessage: "Callback failed even all tries. last error message:ECONNABORTED:timeout of 2000ms exceeded",
 	}
 	task := struct{ TaskID string }{"d1806f20-25b8-4c30-8176-c0832b******"}
+	const (
+		page = `"https://web-record-12596******.cos.ap-chengdu.myqcloud.com/test/ponyo.mp4"`
+		file = `"http://web-record-125******.cos.ap-chengdu.myqcloud.com/4d0f336d-4de4-4fc8-b505-d1f790974909/162140******.mp4"`
+	)
 	const started = `{"TaskID": "d1806f20-25b8-4c30-8176-c0832b******"}`
 	const times = `"TaskID": "7a035551-d9d6-494e-b604-fa787b******","CreateTime": 1620982173,"Status": "finished",` +
 		`"StartTime": 1620982177,"CancelTime": 1620982203,"StopTime": 1620982203,"FinishTime": 1620982210,`
@@ -53,9 +57,9 @@ func TestTheDocumentedSamples(t *testing.T) {
 		want         string
 	}{
 		"Start": {
-			request: `{"Action": "Start","Data": {"RecordURL": "https://web-record-12596******.cos.ap-chengdu.myqcloud.com/test/ponyo.mp4","Width": 1280,"Height": 720}}`,
+			request: `{"Action": "Start","Data": {"RecordURL": ` + page + `,"Width": 1280,"Height": 720}}`,
 			action:  "Start",
-			data:    `{"RecordURL": "https://web-record-12596******.cos.ap-chengdu.myqcloud.com/test/ponyo.mp4","Width": 1280,"Height": 720}`,
+			data:    `{"RecordURL": ` + page + `,"Width": 1280,"Height": 720}`,
 			answer:  task, want: started,
 		},
 		"Start without a URL": {
@@ -76,7 +80,7 @@ func TestTheDocumentedSamples(t *testing.T) {
 			request: `{"Action": "Describe","Data": {"TaskID": "0f7d9522-a1a3-4517-b5ad-7a6ec******"}}`,
 			action:  "Describe", data: `{"TaskID": "0f7d9522-a1a3-4517-b5ad-7a6ec******"}`, answer: recorded,
 			want: `{` + times + `"Result": {"Videos": [{"Filename": "1621406865789.mp4","FileSize": 169780,"FileDuration": 9,` +
-				`"FileURL": "http://web-record-125******.cos.ap-chengdu.myqcloud.com/4d0f336d-4de4-4fc8-b505-d1f790974909/162140******.mp4"}]}}`,
+				`"FileURL": ` + file + `}]}}`,
 		},
 		"Describe of a task that failed": {
 			request: `{"Action": "Describe","Data": {"TaskID": "0f7d9522-a1a3-4517-b5ad-7a6ec******"}}`,

@@ -33,14 +33,14 @@ const (
 	codeInternal       = "InternalError"
 )
 
-// problem is a request that is no action.
-type problem struct {
+// httpError is a request that is no action.
+type httpError struct {
 	status  int
 	code    string
 	message string
 }
 
-func (p *problem) Error() string { return p.message }
+func (p *httpError) Error() string { return p.message }
 
 // failure is the document of everything that fails.
 type failure struct {
@@ -61,7 +61,7 @@ func (s *Server) Handler() http.Handler {
 		case r.URL.Path == "/readyz":
 			s.health(w, r, id, s.ready())
 		case !s.isEndpoint(r.URL.Path):
-			s.fail(w, id, &problem{http.StatusNotFound, codeNotFound, "there is nothing at this path"})
+			s.fail(w, id, &httpError{http.StatusNotFound, codeNotFound, "there is nothing at this path"})
 		default:
 			s.endpoint(w, r, id)
 		}
@@ -87,9 +87,9 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request, id string, err e
 	switch {
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
-		s.fail(w, id, &problem{http.StatusMethodNotAllowed, codeMethod, "use GET"})
+		s.fail(w, id, &httpError{http.StatusMethodNotAllowed, codeMethod, "use GET"})
 	case err != nil:
-		s.fail(w, id, &problem{http.StatusServiceUnavailable, codeNotReady, err.Error()})
+		s.fail(w, id, &httpError{http.StatusServiceUnavailable, codeNotReady, err.Error()})
 	default:
 		s.answer(w, id, http.StatusOK, struct{ Status string }{"ok"})
 	}
@@ -108,7 +108,7 @@ func (s *Server) endpoint(w http.ResponseWriter, r *http.Request, id string) {
 	}
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		s.fail(w, id, &problem{http.StatusMethodNotAllowed, codeMethod, "use POST"})
+		s.fail(w, id, &httpError{http.StatusMethodNotAllowed, codeMethod, "use POST"})
 		return
 	}
 	body, err := readBody(w, r)
@@ -149,41 +149,41 @@ func (s *Server) allowOrigin(w http.ResponseWriter, r *http.Request) bool {
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/json" || r.Header.Get("Content-Encoding") != "" {
-		return nil, &problem{http.StatusUnsupportedMediaType, codeMediaType, "use Content-Type: application/json"}
+		return nil, &httpError{http.StatusUnsupportedMediaType, codeMediaType, "use Content-Type: application/json"}
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		message := fmt.Sprintf("a request has at most %d bytes", maxBody)
-		return nil, &problem{http.StatusRequestEntityTooLarge, codeTooLarge, message}
+		return nil, &httpError{http.StatusRequestEntityTooLarge, codeTooLarge, message}
 	}
 	if err != nil {
-		return nil, &problem{http.StatusBadRequest, codeInvalidRequest, "the request's body did not arrive"}
+		return nil, &httpError{http.StatusBadRequest, codeInvalidRequest, "the request's body did not arrive"}
 	}
 	return body, nil
 }
 
-// invalidParam is an action whose envelope is wrong.
-type invalidParam string
+// paramError is an action whose envelope is wrong.
+type paramError string
 
-func (e invalidParam) Error() string           { return string(e) }
-func (invalidParam) ErrorCode() string         { return "InvalidParam" }
-func (invalidParam) RetryAfter() time.Duration { return 0 }
+func (e paramError) Error() string           { return string(e) }
+func (paramError) ErrorCode() string         { return "InvalidParam" }
+func (paramError) RetryAfter() time.Duration { return 0 }
 
 // decode takes the envelope apart.
 func decode(body []byte) (action string, data json.RawMessage, err error) {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(body, &members) != nil || members == nil {
-		return "", nil, &problem{http.StatusBadRequest, codeInvalidRequest, "the request's body is not a JSON object"}
+		return "", nil, &httpError{http.StatusBadRequest, codeInvalidRequest, "the request's body is not a JSON object"}
 	}
 	if raw := members["Action"]; raw != nil && json.Unmarshal(raw, &action) != nil {
-		return "", nil, invalidParam("Action must be a string")
+		return "", nil, paramError("Action must be a string")
 	}
 	return action, members["Data"], nil
 }
 
 // fail answers what went wrong. An action's failure is an answer like any other, but for a host that is full or ending.
 func (s *Server) fail(w http.ResponseWriter, id string, err error) {
-	if p, ok := errors.AsType[*problem](err); ok {
+	if p, ok := errors.AsType[*httpError](err); ok {
 		s.answer(w, id, p.status, failure{p.code, p.message})
 		return
 	}

@@ -53,7 +53,7 @@ func serve(t *testing.T, o Options) http.Handler {
 
 // post sends a body as the documented clients do.
 func post(h http.Handler, path, body string, change ...func(*http.Request)) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, path, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
 	for _, c := range change {
 		c(r)
@@ -191,11 +191,12 @@ type failing struct{}
 func (failing) Read([]byte) (int, error) { return 0, errors.New("the line is cut") }
 
 func TestWhatIsStillAnAction(t *testing.T) {
+	h := serve(t, Options{Actions: &fake{answer: struct{}{}}})
 	whole := `{"Data":"` + strings.Repeat("x", maxBody-len(`{"Data":""}`)) + `"}`
 	for name, w := range map[string]*httptest.ResponseRecorder{
-		"a charset":       post(serve(t, Options{Actions: &fake{answer: struct{}{}}}), "/", "{}", header("Content-Type", "application/json; charset=utf-8")),
-		"capitals":        post(serve(t, Options{Actions: &fake{answer: struct{}{}}}), "/", "{}", header("Content-Type", "Application/JSON")),
-		"as large as can": post(serve(t, Options{Actions: &fake{answer: struct{}{}}}), "/", whole),
+		"a charset":       post(h, "/", "{}", header("Content-Type", "application/json; charset=utf-8")),
+		"capitals":        post(h, "/", "{}", header("Content-Type", "Application/JSON")),
+		"as large as can": post(h, "/", whole),
 	} {
 		if w.Code != http.StatusOK {
 			t.Errorf("%s: status %d", name, w.Code)
@@ -288,7 +289,7 @@ func TestHealth(t *testing.T) {
 	}
 	get := func(path string) *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
-		s.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		s.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
 		return w
 	}
 	for _, path := range []string{"/healthz", "/readyz"} {

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -122,7 +123,7 @@ func (c *connection) run(ctx context.Context) error {
 		}
 		select {
 		case m := <-c.in:
-			if m.err == io.EOF {
+			if errors.Is(m.err, io.EOF) {
 				return nil
 			}
 			if m.err != nil {

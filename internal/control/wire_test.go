@@ -23,8 +23,8 @@ func fill(t *testing.T, v reflect.Value, next *int64) {
 			v.Set(reflect.ValueOf(time.Unix(*next, 0).UTC()))
 			return
 		}
-		for i := range v.NumField() {
-			fill(t, v.Field(i), next)
+		for _, field := range v.Fields() {
+			fill(t, field, next)
 		}
 	case reflect.String:
 		v.SetString(fmt.Sprintf("text %d", *next))

@@ -17,18 +17,19 @@ import (
 // somewhere else.
 func TestTheDocumentedStart(t *testing.T) {
 	h := newHost(t, nil, nil)
-	_, err := h.Do(context.Background(), "Start", data(`{"RecordURL": "https://web-record-12596******.cos.ap-chengdu.myqcloud.com/test/ponyo.mp4",
+	const page = "https://web-record-12596******.cos.ap-chengdu.myqcloud.com/test/ponyo.mp4"
+	_, err := h.Do(context.Background(), "Start", data(`{"RecordURL": %q,
 		"Width": 1280,"Height": 720,"CallbackURL": "http://xxx/webrecord/callback","MaxDurationLimit": 21600,
 		"Output":{"Cos":{"Domain":"abc.xxx.com","Bucket":"webrecord-xxx","Region":"ap-shanghai","TargetDir":"11234/",
 		"TargetName":"record-file-name.mp4"},"Vod": {"MediaInfo": {"MediaName": "test","ExpireTime": "2023-10-01T10:00:00Z",
 		"StorageRegion": "ap-shanghai","ClassId": 1},"ProcedureInfo": {"Procedure": "","SessionContext": ""},"SubAppId": 1500007120},
 		"Video": {"Muxer": "hls","EncryptKey": "21834cca41778803e1afba3f41******",
-		"AuthUrl": "https://hls-web-record-125******.cos.ap-shanghai.myqcloud.com/m3u8-encrypt/enc.key"}}}`))
-	if e := wantCode(t, err, CodeInvalidParam); !strings.Contains(e.Message, "not configured") {
-		t.Errorf("got %s", e.Message)
+		"AuthUrl": "https://hls-web-record-125******.cos.ap-shanghai.myqcloud.com/m3u8-encrypt/enc.key"}}}`, page))
+	if message := wantCode(t, err, CodeInvalidParam); !strings.Contains(message, "not configured") {
+		t.Errorf("got %s", message)
 	}
-	answer, err := h.Do(context.Background(), "Start", data(`{"RecordURL": "https://web-record-12596******.cos.ap-chengdu.myqcloud.com/test/ponyo.mp4",
-		"Width": 1280,"Height": 720,"MaxDurationLimit": 21600}`))
+	answer, err := h.Do(context.Background(), "Start",
+		data(`{"RecordURL": %q,"Width": 1280,"Height": 720,"MaxDurationLimit": 21600}`, page))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,8 +83,8 @@ func TestActions(t *testing.T) {
 		answer, err := h.Do(context.Background(), c.action, json.RawMessage(c.data))
 		switch {
 		case c.code != "":
-			if e := wantCode(t, err, c.code); !strings.Contains(e.Message, c.text) {
-				t.Errorf("%s %s: %s", c.action, c.data, e.Message)
+			if message := wantCode(t, err, c.code); !strings.Contains(message, c.text) {
+				t.Errorf("%s %s: %s", c.action, c.data, message)
 			}
 		case err != nil:
 			t.Errorf("%s: %v", c.action, err)
@@ -149,8 +150,8 @@ func TestList(t *testing.T) {
 		`{"Cursor":"x"}`: "Data.Cursor is none", `{"Since":"today"}`: "Data.Since must be", `{"Since":1e300}`: "Data.Since must be",
 	} {
 		_, err := h.Do(context.Background(), "List", json.RawMessage(d))
-		if e := wantCode(t, err, CodeInvalidParam); !strings.Contains(e.Message, want) {
-			t.Errorf("%s: %s", d, e.Message)
+		if message := wantCode(t, err, CodeInvalidParam); !strings.Contains(message, want) {
+			t.Errorf("%s: %s", d, message)
 		}
 	}
 }

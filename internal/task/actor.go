@@ -46,10 +46,11 @@ type actor struct {
 	helpers sync.WaitGroup
 }
 
-// recordStore is what an actor needs of the store, for records.
+// recordStore is what an actor needs of the store. What was begun is stored even while the host is closing, so there is
+// no context.
 type recordStore interface {
-	save(ctx context.Context, r Record) (Record, error)
-	remove(ctx context.Context, id string) error
+	save(r Record) (Record, error)
+	remove(id string) error
 }
 
 func newActor(o Options, s recordStore, driver runtime.Driver, spec control.Spec, r Record) *actor {
@@ -164,9 +165,9 @@ func (a *actor) happen(e Event, more func(*Record)) error {
 	return nil
 }
 
-// save stores a record and publishes it. What was begun is stored even while the host is closing.
+// save stores a record and publishes it.
 func (a *actor) save(r Record) error {
-	stored, err := a.store.save(context.Background(), r)
+	stored, err := a.store.save(r)
 	if err != nil {
 		a.log.Error("the task's change was not stored", "err", err)
 		return err

@@ -60,14 +60,20 @@ func (p *puppet) run(ctx context.Context, asked <-chan struct{}, hand chan<- *pu
 	return runtime.Exit{}
 }
 
-// say emits events and waits until the host has them.
-func (p *puppet) say(t *testing.T, bodies ...control.Body) {
+// tell emits events.
+func (p *puppet) tell(t *testing.T, bodies ...control.Body) {
 	t.Helper()
 	for _, b := range bodies {
 		if err := p.Emit(b); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// say emits events and waits until the host has them.
+func (p *puppet) say(t *testing.T, bodies ...control.Body) {
+	t.Helper()
+	p.tell(t, bodies...)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := p.Flush(ctx); err != nil {
@@ -184,7 +190,7 @@ func (h *host) down() {
 	if h.Manager == nil {
 		return
 	}
-	if err := errors.Join(h.Manager.Close(), h.control.Close(), <-h.served, h.store.Close()); err != nil {
+	if err := errors.Join(h.Close(), h.control.Close(), <-h.served, h.store.Close()); err != nil {
 		h.t.Error(err)
 	}
 	h.Manager = nil
@@ -277,20 +283,20 @@ func until(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// wantCode checks the code of an action's error.
-func wantCode(t *testing.T, err error, code string) *Error {
+// wantCode checks the code of an action's error, and answers its message.
+func wantCode(t *testing.T, err error, code string) string {
 	t.Helper()
 	e, ok := errors.AsType[*Error](err)
 	if !ok || e.Code != code {
 		t.Fatalf("got %v, want %s", err, code)
 	}
-	return e
+	return e.Message
 }
 
 // shortDir is a directory whose path leaves room for a socket's.
 func shortDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "rh-test-")
+	dir, err := os.MkdirTemp("", "rh-test-") //nolint:usetesting // TempDir's path is too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ func next(s State, e Event) (State, []Effect, error) {
 	case Report:
 		return report(s, e.At, what)
 	case LaunchFailed:
-		return lost(s, e.At, Failure{Code: what.Code, Message: what.Message})
+		return lost(s, e.At, Failure(what))
 	case WorkerLost:
 		return lost(s, e.At, Failure{Code: CodeWorkerLost, Message: what.Message})
 	case CallbackAccepted:

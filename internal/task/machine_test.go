@@ -3,6 +3,7 @@ package task
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,123 +39,145 @@ func columns() []State {
 	return out
 }
 
-// The cells: what changes, in the words of change. END stands for the end of a recording, with or without a callback.
-const (
-	same     = ""
-	canceled = "canceled CancelTime send(stop) pending(3,4,5)"
-	noPause  = "can't pause"
-	noResume = "can't resume"
-	noReload = "can't refresh"
-)
-
-// row is one event. Its cells are normal, recording, paused, canceled before the start, canceled, transcode, upload,
-// callback, finished.
-type row struct {
-	name  string
-	what  any
-	cells [9]string
-}
-
-// matrix states what every event does in every state.
+// matrix states what every event does in every status. "canceled*" is canceled before anything was recorded. In a cell
+// stands the new status, if it is another, and what else changes:
 //
-//nolint:lll // one row, one line: it is read as a table
-func matrix() []row {
-	report := func(b control.Body) Report { return Report{Applied: 2, Body: b} } // before the last steering command
-	fresh := func(b control.Body) Report { return Report{Applied: 3, Body: b} }  // after it
-	const reload, read = "send(refresh) pending(3,4,5)", "pending(4)"
-	return []row{
-		{"Pause", PauseAsked{}, [9]string{noPause, "paused send(pause) pending(3,4,5)", same, noPause, noPause, noPause, noPause, noPause, noPause}},
-		{"Resume", ResumeAsked{}, [9]string{noResume, same, "recording send(resume) pending(3,4,5)", noResume, noResume, noResume, noResume, noResume, noResume}},
-		{"Refresh", RefreshAsked{}, [9]string{reload, reload, reload, noReload, noReload, noReload, noReload, noReload, noReload}},
-		{"Stop", StopAsked{}, [9]string{canceled, canceled, canceled, same, same, same, same, same, same}},
-		{"lifetime over", LifetimeOver{}, [9]string{canceled, canceled, canceled, same, same, same, same, same, same}},
+//	.        nothing at all            refused  the action is answered with InvalidStatus
+//	send     a command is sent         heard    commands that have taken effect are no longer pending
+//	end      callback, or finished where nobody wants one, and the worker is let go
+//	failed, lost, noroom             the failure's code
+//	start, cancel, stop, finish      the time that is set
+//	files, gap, restart, untold      the member that changes
+const matrix = `
+event           normal       recording       paused          canceled*  canceled        transcode   upload      callback       finished
+Pause           refused      paused,send     .               refused    refused         refused     refused     refused        refused
+Resume          refused      .               rec,send        refused    refused         refused     refused     refused        refused
+Refresh         send         send            send            refused    refused         refused     refused     refused        refused
+Stop            cancel,send  cancel,send     cancel,send     .          .               .           .           .              .
+lifetime-over   cancel,send  cancel,send     cancel,send     .          .               .           .           .              .
+loaded          .            .               .               .          .               .           .           .              .
+started         rec,start    .               .               start      .               .           .           .              .
+paused          heard        paused,heard    heard           heard      heard           heard       heard       .              .
+paused-before   .            .               .               .          .               .           .           .              .
+resumed         heard        heard           rec,heard       heard      heard           heard       heard       .              .
+resumed-before  .            .               .               .          .               .           .           .              .
+refreshed       heard        heard           heard           heard      heard           heard       heard       .              .
+gap             .            gap             gap             gap        gap             gap         gap         .              .
+restart         restart      restart         restart         restart    restart         restart     restart     .              .
+stopping        .            trans,stop      trans,stop      .          trans,stop      .           .           .              .
+whole           .            .               .               .          .               upload      .           .              .
+delivered       .            end,stop,files  end,stop,files  .          end,stop,files  end,files   end,files   .              .
+failed          failed       failed          failed          failed     failed          failed      failed      .              .
+done            end          end,stop,lost   end,stop,lost   end        end,stop,lost   end,lost    end,lost    .              .
+unknown-news    .            .               .               .          .               .           .           .              .
+launch-failed   end,noroom   end,stop,noroom end,stop,noroom end        end,stop,noroom end,noroom  end,noroom  .              .
+worker-lost     end,lost     end,stop,lost   end,stop,lost   end        end,stop,lost   end,lost    end,lost    .              .
+call-accepted   .            .               .               .          .               .           .           finish         untold
+call-given-up   .            .               .               .          .               .           .           finish,untold  .
+`
 
-		{"loaded", report(control.Loaded{}), [9]string{same, same, same, same, same, same, same, same, same}},
-		{"started", report(control.Started{At: time.Unix(9, 0)}), [9]string{"recording StartTime", same, same, "StartTime", same, same, same, same, same}},
-		{"paused", fresh(control.Paused{}), [9]string{read, "paused " + read, read, read, read, read, read, same, same}},
-		{"paused, but resumed since", report(control.Paused{}), [9]string{same, same, same, same, same, same, same, same, same}},
-		{"resumed", fresh(control.Resumed{}), [9]string{read, read, "recording " + read, read, read, read, read, same, same}},
-		{"resumed, but paused since", report(control.Resumed{}), [9]string{same, same, same, same, same, same, same, same, same}},
-		{"refreshed", fresh(control.Refreshed{}), [9]string{read, read, read, read, read, read, read, same, same}},
-		{"gap", report(control.Gap{Cause: "x"}), [9]string{same, "Gaps", "Gaps", "Gaps", "Gaps", "Gaps", "Gaps", same, same}},
-		{"restart", report(control.Restart{}), [9]string{"Restarts", "Restarts", "Restarts", "Restarts", "Restarts", "Restarts", "Restarts", same, same}},
-		{"stopping", report(control.Stopping{}), [9]string{same, "transcode StopTime", "transcode StopTime", same, "transcode StopTime", same, same, same, same}},
-		{"whole", report(control.Whole{}), [9]string{same, same, same, same, same, "upload", same, same, same}},
-		{"delivered", report(control.Delivered{Deliveries: []control.Delivery{{}}}), [9]string{same, "END StopTime Deliveries", "END StopTime Deliveries", same, "END StopTime Deliveries", "END Deliveries", "END Deliveries", same, same}},
-		{"failed", report(control.Failed{Code: "X"}), [9]string{"X", "X", "X", "X", "X", "X", "X", same, same}},
-		{"done", report(control.Done{}), [9]string{"END", "END StopTime WorkerLost", "END StopTime WorkerLost", "END", "END StopTime WorkerLost", "END WorkerLost", "END WorkerLost", same, same}},
-		{"news of a later release", report(nil), [9]string{same, same, same, same, same, same, same, same, same}},
-
-		{"launch failed", LaunchFailed{Code: "NoCapacity"}, [9]string{"END NoCapacity", "END StopTime NoCapacity", "END StopTime NoCapacity", "END", "END StopTime NoCapacity", "END NoCapacity", "END NoCapacity", same, same}},
-		{"worker lost", WorkerLost{}, [9]string{"END WorkerLost", "END StopTime WorkerLost", "END StopTime WorkerLost", "END", "END StopTime WorkerLost", "END WorkerLost", "END WorkerLost", same, same}},
-		{"callback accepted", CallbackAccepted{}, [9]string{same, same, same, same, same, same, same, "finished FinishTime", "CallbackError"}},
-		{"callback given up", CallbackGivenUp{Message: "E:x"}, [9]string{same, same, same, same, same, same, same, "finished FinishTime CallbackError", same}},
+// whatHappens is the event of each row. The last command which says whether time runs has number 3.
+func whatHappens() map[string]any {
+	before := func(b control.Body) Report { return Report{Applied: 2, Body: b} }
+	after := func(b control.Body) Report { return Report{Applied: 3, Body: b} }
+	return map[string]any{
+		"Pause": PauseAsked{}, "Resume": ResumeAsked{}, "Refresh": RefreshAsked{}, "Stop": StopAsked{}, "lifetime-over": LifetimeOver{},
+		"loaded": before(control.Loaded{}), "started": before(control.Started{At: time.Unix(9, 0)}),
+		"paused": after(control.Paused{}), "paused-before": before(control.Paused{}),
+		"resumed": after(control.Resumed{}), "resumed-before": before(control.Resumed{}),
+		"refreshed": after(control.Refreshed{}), "gap": before(control.Gap{Cause: "x"}), "restart": before(control.Restart{}),
+		"stopping": before(control.Stopping{}), "whole": before(control.Whole{}),
+		"delivered": before(control.Delivered{Deliveries: []control.Delivery{{}}}), "failed": before(control.Failed{Code: "failed"}),
+		"done": before(control.Done{}), "unknown-news": before(nil),
+		"launch-failed": LaunchFailed{Code: "noroom"}, "worker-lost": WorkerLost{},
+		"call-accepted": CallbackAccepted{}, "call-given-up": CallbackGivenUp{Message: "E:x"},
 	}
 }
 
-// change says in words what a step changed: the new status, the fields, the failure's code, the effects. What every
-// end brings with it is drawn together as END.
+// change says in the words of the matrix what a step changed.
 func change(before, after State, effects []Effect, err error) string {
 	if err != nil {
-		return err.Error()[:len("can't ")+strings.IndexByte(err.Error()[len("can't "):], ' ')]
+		return "refused"
+	}
+	var words []string
+	add := func(changed bool, word string) {
+		if changed {
+			words = append(words, word)
+		}
 	}
 	ending := !before.Status.ended() && after.Status.ended()
-	var words []string
-	if after.Status != before.Status && !ending {
-		words = append(words, string(after.Status))
-	}
-	if ending {
-		words = append(words, "END")
-	}
-	add := func(changed bool, name string) {
-		if changed {
-			words = append(words, name)
-		}
-	}
-	add(!after.StartTime.Equal(before.StartTime), "StartTime")
-	add(!after.CancelTime.Equal(before.CancelTime), "CancelTime")
-	add(!after.StopTime.Equal(before.StopTime), "StopTime")
-	add(!after.FinishTime.Equal(before.FinishTime) && !ending, "FinishTime")
-	add(len(after.Deliveries) != len(before.Deliveries), "Deliveries")
-	add(len(after.Gaps) != len(before.Gaps), "Gaps")
-	add(after.Restarts != before.Restarts, "Restarts")
-	add(after.CallbackError != before.CallbackError, "CallbackError")
+	add(ending, "end")
+	moved := after.Status != before.Status
+	add(moved && after.Status == Recording, "rec")
+	add(moved && after.Status == Paused, "paused")
+	add(moved && after.Status == Transcode, "trans")
+	add(moved && after.Status == Upload, "upload")
+	add(!after.StartTime.Equal(before.StartTime), "start")
+	add(!after.CancelTime.Equal(before.CancelTime), "cancel")
+	add(!after.StopTime.Equal(before.StopTime), "stop")
+	add(!after.FinishTime.Equal(before.FinishTime) && !ending, "finish")
+	add(len(after.Deliveries) != len(before.Deliveries), "files")
+	add(len(after.Gaps) != len(before.Gaps), "gap")
+	add(after.Restarts != before.Restarts, "restart")
+	add(after.CallbackError != before.CallbackError, "untold")
 	if after.Failure != nil && before.Failure == nil {
-		words = append(words, after.Failure.Code)
+		words = append(words, strings.Replace(after.Failure.Code, CodeWorkerLost, "lost", 1))
 	}
-	for _, e := range effects {
-		if s, ok := e.(Send); ok {
-			words = append(words, fmt.Sprintf("send(%s)", s.Command.Kind))
-		}
+	add(slices.ContainsFunc(effects, func(e Effect) bool { _, ok := e.(Send); return ok }), "send")
+	add(!ending && len(after.Pending) < len(before.Pending), "heard")
+	if len(words) == 0 {
+		return "."
 	}
-	if !ending && !reflect.DeepEqual(before.Pending, after.Pending) {
-		var numbers []string
-		for _, c := range after.Pending {
-			numbers = append(numbers, fmt.Sprint(c.Number))
-		}
-		words = append(words, "pending("+strings.Join(numbers, ",")+")")
+	return strings.Join(words, ",")
+}
+
+// sent is the command that each action sends, where it sends one.
+func sent() map[string]control.CommandKind {
+	return map[string]control.CommandKind{
+		"Pause": control.CommandPause, "Resume": control.CommandResume, "Refresh": control.CommandRefresh, "Stop": control.CommandStop,
+		"lifetime-over": control.CommandStop,
 	}
-	return strings.Join(words, " ")
 }
 
 func TestTheWholeMatrix(t *testing.T) {
-	for _, wanted := range []bool{false, true} {
-		for _, row := range matrix() {
-			for i, before := range columns() {
+	lines := strings.Split(strings.TrimSpace(matrix), "\n")
+	header, events, seen := strings.Fields(lines[0])[1:], whatHappens(), 0
+	for _, line := range lines[1:] {
+		cells := strings.Fields(line)
+		name, cells := cells[0], cells[1:]
+		what, known := events[name]
+		if !known || len(cells) != len(header) {
+			t.Fatalf("the row %q is not whole", line)
+		}
+		seen++
+		for i, before := range columns() {
+			if string(before.Status) != strings.TrimSuffix(header[i], "*") {
+				t.Fatalf("column %d is %s", i, header[i])
+			}
+			want := cells[i]
+			for _, wanted := range []bool{false, true} {
 				before.WantsCallback = wanted
-				t.Run(fmt.Sprintf("%s in %s/%d/callback %t", row.name, before.Status, i, wanted), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s in %s, callback %t", name, header[i], wanted), func(t *testing.T) {
 					untouched := clone(before)
-					after, effects, err := next(before, Event{At: time.Unix(99, 0), What: row.what})
-					if got := change(before, after, effects, err); got != row.cells[i] {
-						t.Errorf("got  %q\nwant %q", got, row.cells[i])
+					after, effects, err := next(before, Event{At: time.Unix(99, 0), What: what})
+					if got := change(before, after, effects, err); got != want {
+						t.Errorf("got %s, want %s", got, want)
 					}
 					if !reflect.DeepEqual(before, untouched) {
 						t.Error("the state that went in was changed")
+					}
+					for _, e := range effects {
+						if s, ok := e.(Send); ok && s.Command.Kind != sent()[name] {
+							t.Errorf("it sends %s", s.Command.Kind)
+						}
 					}
 					checkStep(t, before, after, effects, err)
 				})
 			}
 		}
+	}
+	if seen != len(events) {
+		t.Errorf("%d rows for %d events", seen, len(events))
 	}
 }
 
@@ -179,6 +202,9 @@ func checkStep(t interface{ Errorf(string, ...any) }, before, after State, effec
 		if !times[0].IsZero() && !times[1].Equal(times[0]) {
 			t.Errorf("%s was set twice", name)
 		}
+	}
+	if !after.CancelTime.Equal(before.CancelTime) && after.Status != Canceled {
+		t.Errorf("canceled, and in status %s", after.Status)
 	}
 	if (after.Status == Finished) != !after.FinishTime.IsZero() {
 		t.Errorf("status %s, FinishTime %v", after.Status, after.FinishTime)
@@ -247,7 +273,8 @@ func TestFailuresAddUp(t *testing.T) {
 		s, _, _ = next(s, Event{What: what, At: time.Unix(2, 0)})
 	}
 	code, message := s.failure()
-	const want = "three times; UploadFailed: 503; Callback failed even all tries. last error message:ECONNABORTED:timeout of 2000ms exceeded"
+	const want = "three times; UploadFailed: 503; " +
+		"Callback failed even all tries. last error message:ECONNABORTED:timeout of 2000ms exceeded"
 	if code != "PageCrashed" || message != want {
 		t.Errorf("got %s: %s", code, message)
 	}

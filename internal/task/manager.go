@@ -146,7 +146,7 @@ func (m *Manager) takeUp(ctx context.Context, r Record) error {
 	if err != nil {
 		return err
 	}
-	a := newActor(m.options, m, driver, spec, r)
+	a := newActor(m.options, records{m}, driver, spec, r)
 	m.add(a, a.resume)
 	return nil
 }
@@ -310,4 +310,15 @@ func (m *Manager) save(ctx context.Context, r Record) (Record, error) {
 
 func (m *Manager) remove(ctx context.Context, id string) error {
 	return m.options.Store.Delete(ctx, id)
+}
+
+// records is the store as actors see it.
+type records struct{ *Manager }
+
+func (r records) save(k Record) (Record, error) {
+	return r.Manager.save(context.WithoutCancel(r.life), k)
+}
+
+func (r records) remove(id string) error {
+	return r.Manager.remove(context.WithoutCancel(r.life), id)
 }

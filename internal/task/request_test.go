@@ -125,7 +125,7 @@ func TestStartIsRefused(t *testing.T) {
 		{string(with(`"Output":{"TargetName":"a\n"}`)), "Data.Output.TargetName must not contain control characters"},
 		{string(with(`"Output":{"TargetName":"a\u0085"}`)), "Data.Output.TargetName must not contain control characters"},
 		{string(with(`"Output":{"TargetName":"` + long + `"}`)), "must not be longer than 850 bytes"},
-		{string(with(`"Output":{"TargetDir":"` + long[:800] + `","TargetName":"` + long[:100] + `"}`)), "must not be longer than 850 bytes"},
+		{string(with(`"Output":{"TargetDir":"` + long[:800] + `","TargetName":"` + long[:100] + `"}`)), "must not be longer than 850"},
 		{string(with(`"Output":{"TargetName":"a/"}`)), "Data.Output.TargetName must name a file"},
 		{string(with(`"Output":{"TargetName":"//"}`)), "Data.Output.TargetName must name a file"},
 		{string(with(`"Output":{"Targets":{}}`)), "Data.Output.Targets must be an array"},
@@ -159,8 +159,8 @@ func TestStartIsRefused(t *testing.T) {
 			t.Errorf("%.200s: accepted, want %q", c.data, c.want)
 			continue
 		}
-		if e := wantCode(t, err, CodeInvalidParam); !strings.Contains(e.Message, c.want) {
-			t.Errorf("%.200s: %q, want %q", c.data, e.Message, c.want)
+		if message := wantCode(t, err, CodeInvalidParam); !strings.Contains(message, c.want) {
+			t.Errorf("%.200s: %q, want %q", c.data, message, c.want)
 		}
 	}
 }
@@ -238,7 +238,7 @@ func FuzzStart(f *testing.F) {
 			return
 		}
 		dir, main := r.Targets[0].resolve("id", time.Now())
-		for _, part := range strings.Split(dir+"/"+main, "/") {
+		for part := range strings.SplitSeq(dir+"/"+main, "/") {
 			if part == ".." || part == "." || strings.ContainsAny(part, "\\\x00") {
 				t.Errorf("%q leads to %q in %q", text, main, dir)
 			}

@@ -236,9 +236,9 @@ func TestAFullDisk(t *testing.T) {
 	id, w := h.start(simple)
 	w.say(t, control.Started{})
 	moody.failing.Store(true)
-	e := wantCode(t, h.Pause(context.Background(), id), CodeInternal)
-	if strings.Contains(e.Message, "space") {
-		t.Errorf("the caller is told of our disk: %s", e.Message)
+	message := wantCode(t, h.Pause(context.Background(), id), CodeInternal)
+	if strings.Contains(message, "space") {
+		t.Errorf("the caller is told of our disk: %s", message)
 	}
 	h.wantStatus(id, Recording)
 	_, err := h.Start(context.Background(), data(simple))

@@ -71,7 +71,7 @@ func (m *Manager) start(ctx context.Context, id string, data json.RawMessage, re
 	if err := m.options.Store.Create(ctx, t); err != nil {
 		return "", m.callersError(err)
 	}
-	a := newActor(m.options, m, m.options.Runtimes[launch.Runtime], spec, r)
+	a := newActor(m.options, records{m}, m.options.Runtimes[launch.Runtime], spec, r)
 	if !m.add(a, a.begin(token)) {
 		return "", errors.Join(draining(), m.remove(ctx, id))
 	}

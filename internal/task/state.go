@@ -43,12 +43,16 @@ type Event struct {
 	What any // one of the types below
 }
 
-// What can happen. The first four are the caller's, Report is the worker's, the others the host's own.
+// The first four come from the caller, Report from the worker, the others from the host itself.
 type (
-	PauseAsked   struct{}
-	ResumeAsked  struct{}
+	// PauseAsked is the action Pause.
+	PauseAsked struct{}
+	// ResumeAsked is the action Resume.
+	ResumeAsked struct{}
+	// RefreshAsked is the action Refresh.
 	RefreshAsked struct{}
-	StopAsked    struct{}
+	// StopAsked is the action Stop.
+	StopAsked struct{}
 
 	// Report is what the worker told.
 	Report struct {
@@ -56,15 +60,15 @@ type (
 		Body    control.Body
 	}
 
-	// LaunchFailed: there is no worker, and there will be none.
+	// LaunchFailed tells that there is no worker, and there will be none.
 	LaunchFailed struct{ Code, Message string }
-	// WorkerLost: the worker is gone before it was done.
+	// WorkerLost tells that the worker is gone before it was done.
 	WorkerLost struct{ Message string }
-	// LifetimeOver: the task has been going for as long as any task may.
+	// LifetimeOver tells that the task has been going for as long as any task may.
 	LifetimeOver struct{}
-	// CallbackAccepted: the caller was told.
+	// CallbackAccepted tells that the caller was told.
 	CallbackAccepted struct{}
-	// CallbackGivenUp: the caller could not be told.
+	// CallbackGivenUp tells that the caller could not be told.
 	CallbackGivenUp struct{ Message string }
 )
 
@@ -81,7 +85,7 @@ type (
 	Call struct{}
 )
 
-// result is the document's part about what came of the task. The callback's failure does not hide an earlier one.
+// failure is what the document says of what went wrong. The callback's failure does not hide an earlier one.
 func (s State) failure() (code, message string) {
 	const given = "Callback failed even all tries. last error message:"
 	switch {

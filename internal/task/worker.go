@@ -181,7 +181,7 @@ func (a *actor) launchAgain(ctx context.Context) error {
 // drop takes an intent back that found no room.
 func (a *actor) drop(cause error) {
 	a.retire()
-	if err := a.store.remove(context.Background(), a.record.ID); err != nil {
+	if err := a.store.remove(a.record.ID); err != nil {
 		a.log.Error("a task that found no room is left in the store", "err", err)
 	}
 	a.worker.dropped = true

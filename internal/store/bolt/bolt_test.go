@@ -108,7 +108,8 @@ func TestADamagedTask(t *testing.T) {
 	if err := s.db.Update(damage); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Get(t.Context(), "bad"); err == nil || errors.Is(err, store.ErrNotFound) || !strings.Contains(err.Error(), "bad is damaged") {
+	_, err = s.Get(t.Context(), "bad")
+	if err == nil || errors.Is(err, store.ErrNotFound) || !strings.Contains(err.Error(), "bad is damaged") {
 		t.Errorf("got %v, want an error that names the task", err)
 	}
 	if _, err := s.Get(t.Context(), "good"); err != nil {
