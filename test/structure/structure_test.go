@@ -67,7 +67,7 @@ func homes() map[string][]string {
 		"github.com/hashicorp/go-hclog":   {"sdk/...", "internal/pluginhost"},
 		"github.com/spf13/cobra":          {"cmd/recordhost"},
 		"github.com/schollz/progressbar/": {"cmd/recordhost"},
-		"go.etcd.io/bbolt":                {"internal/store"},
+		"go.etcd.io/bbolt":                {"internal/store/..."},
 		"gocloud.dev":                     {"plugins/storage-blob/..."},
 	}
 }
