@@ -21,8 +21,8 @@ func ToGRPC(err error) error {
 	if err == nil {
 		return nil
 	}
-	kind := KindOf(err)
-	detail := &pluginv1.ErrorDetail{Kind: toProto(kind)}
+	kind := KindOf(err) // its number is the same on the wire
+	detail := &pluginv1.ErrorDetail{Kind: pluginv1.ErrorKind(kind)}
 	if after, ok := RetryAfter(err); ok {
 		detail.RetryAfter = durationpb.New(after)
 	}
@@ -46,15 +46,8 @@ func FromGRPC(ctx context.Context, err error) error {
 	if !ok {
 		return err
 	}
-	e := &Error{kind: kindOfCode(s.Code()), message: s.Message()}
-	fromServer := false
-	for _, d := range s.Details() {
-		if detail, ok := d.(*pluginv1.ErrorDetail); ok {
-			fromServer = true
-			e.kind = fromProto(detail.GetKind())
-			e.retryAfter = max(detail.GetRetryAfter().AsDuration(), 0)
-		}
-	}
+	detail, fromServer := detailOf(s)
+	e := &Error{kind: kindOfStatus(s), message: s.Message(), retryAfter: max(detail.GetRetryAfter().AsDuration(), 0)}
 	switch ctxErr := ctx.Err(); {
 	case e.kind != Canceled && e.kind != DeadlineExceeded:
 	case errors.Is(ctxErr, context.Canceled):
@@ -82,13 +75,26 @@ func kindOfGRPC(err error) (Kind, bool) {
 	if !errors.As(err, &carrier) {
 		return Unknown, false
 	}
-	s := carrier.GRPCStatus()
-	for _, d := range s.Details() {
-		if detail, ok := d.(*pluginv1.ErrorDetail); ok {
-			return fromProto(detail.GetKind()), true
+	return kindOfStatus(carrier.GRPCStatus()), true
+}
+
+// kindOfStatus prefers the detail to the code, unless it is a kind that we do not know.
+func kindOfStatus(s *grpcstatus.Status) Kind {
+	if detail, ok := detailOf(s); ok {
+		if _, known := pluginv1.ErrorKind_name[int32(detail.GetKind())]; known {
+			return Kind(detail.GetKind())
 		}
 	}
-	return kindOfCode(s.Code()), true
+	return kindOfCode(s.Code())
+}
+
+func detailOf(s *grpcstatus.Status) (*pluginv1.ErrorDetail, bool) {
+	for _, d := range s.Details() {
+		if detail, ok := d.(*pluginv1.ErrorDetail); ok {
+			return detail, true
+		}
+	}
+	return nil, false
 }
 
 func codeOf(k Kind) codes.Code {
@@ -153,14 +159,4 @@ func kindOfCode(c codes.Code) Kind {
 	default:
 		return Unknown
 	}
-}
-
-// The numbers of kinds in Go and on the wire are the same; the wire may know kinds that we do not.
-func toProto(k Kind) pluginv1.ErrorKind { return pluginv1.ErrorKind(k) }
-
-func fromProto(k pluginv1.ErrorKind) Kind {
-	if _, known := pluginv1.ErrorKind_name[int32(k)]; !known {
-		return Unknown
-	}
-	return Kind(k)
 }
