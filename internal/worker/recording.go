@@ -140,7 +140,7 @@ func (r *recording) begin(ctx context.Context) error {
 	encoder, err := encode.New(encode.Options{
 		FFmpeg: r.spec.FFmpegPath, Width: (r.spec.Width + 1) &^ 1, Height: (r.spec.Height + 1) &^ 1,
 		FPS: v.FPS, CRF: v.CRF, Bitrate: v.Bitrate, Preset: v.Preset, AudioBitrate: v.AudioBitrate,
-		Dir: r.spec.SpoolDir, Restarted: r.encoderRestarted, Log: r.log,
+		Restarted: r.encoderRestarted, Log: r.log,
 	}, r.spool)
 	if err != nil {
 		return fmt.Errorf("worker: prepare the encoder: %w", err)

@@ -150,5 +150,5 @@ func (c *client) latency(tag uint32, st *stream, r *reader) packet {
 	p = binary.BigEndian.AppendUint32(append(p, tagTimeval), uint32(now.Unix()))
 	p = binary.BigEndian.AppendUint32(p, uint32(now.Nanosecond()/1000))
 	played := uint64(heard) / uint64(st.spec.frame()) * 1e6 / Rate
-	return p.u64(tagS64, uint64(st.written)).u64(tagS64, uint64(heard)).u64(tagUsec, 0).u64(tagUsec, played)
+	return p.u64(tagS64, uint64(st.written)).u64(tagS64, uint64(heard)).u64(tagU64, 0).u64(tagU64, played)
 }

@@ -12,6 +12,7 @@ const (
 	tagString     = 't'
 	tagStringNull = 'N'
 	tagU32        = 'L'
+	tagU64        = 'R'
 	tagS64        = 'r'
 	tagSampleSpec = 'a'
 	tagTrue       = '1'
