@@ -55,7 +55,7 @@ const (
 type Error struct {
 	Code    string // an ErrorCode of the action API
 	Message string // for the caller
-	Wait    time.Duration
+	Wait    time.Duration // before the same action may succeed; zero where waiting does not help
 	cause   error
 }
 
@@ -68,7 +68,7 @@ func (e *Error) Unwrap() error { return e.cause }
 // ErrorCode returns the code.
 func (e *Error) ErrorCode() string { return e.Code }
 
-// RetryAfter says how long to wait before the same action may succeed; zero where waiting does not help.
+// RetryAfter returns Wait.
 func (e *Error) RetryAfter() time.Duration { return e.Wait }
 
 func invalidParam(format string, args ...any) *Error {
