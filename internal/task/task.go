@@ -53,8 +53,8 @@ const (
 
 // Error is the failure of an action.
 type Error struct {
-	Code    string // an ErrorCode of the action API
-	Message string // for the caller
+	Code    string        // an ErrorCode of the action API
+	Message string        // for the caller
 	Wait    time.Duration // before the same action may succeed; zero where waiting does not help
 	cause   error
 }
