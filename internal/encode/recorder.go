@@ -274,7 +274,7 @@ func (r *Recorder) gave(f *mp4.Fragment, in *mp4.Init, sound int64) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.covered = min(sound, r.w.soundEnd)
+	r.covered = max(r.covered, min(sound, r.w.soundEnd))
 	r.w.gave(shown, sync, r.covered)
 }
 

@@ -30,7 +30,8 @@ type run struct {
 	r     *Recorder
 	child *proc.Child
 	video time.Duration // of the first picture that it is fed
-	start int64         // the first sample of sound
+	start int64         // the first sample of sound that it is fed
+	from  int64         // the first one that it owes
 
 	over chan struct{} // closed when nothing more is to be fed
 	progress
@@ -59,7 +60,8 @@ func (r *Recorder) perform(ctx context.Context) error {
 	n := &run{r: r, child: child, over: make(chan struct{})}
 	r.mu.Lock()
 	n.video, n.start = r.w.beginning()
-	r.covered = n.start
+	r.covered = max(r.covered, n.start)
+	n.from = r.covered
 	r.mu.Unlock()
 
 	var feeding sync.WaitGroup
@@ -167,9 +169,9 @@ func (n *run) read() error {
 		return unlessCut(err)
 	}
 	n.r.mu.Lock()
-	sound := n.r.w.soundTime(n.start)
+	begun := mp4.Run{Init: in, Video: n.video, Audio: n.r.w.soundTime(n.start), AudioFrom: n.r.w.soundTime(n.from)}
 	n.r.mu.Unlock()
-	if err := n.store(func() error { return n.r.out.Begin(mp4.Run{Init: in, Video: n.video, Audio: sound}, head) }); err != nil {
+	if err := n.store(func() error { return n.r.out.Begin(begun, head) }); err != nil {
 		return err
 	}
 	var packets int64

@@ -26,6 +26,10 @@ const (
 	// closest is the least time between two pictures: several ticks of the file, so that each can be told by its time.
 	closest = 50 * time.Microsecond
 
+	// lead is how much sound a new ffmpeg is fed again before what it owes, in samples: where its encoder has come into step
+	// with the one before, the two join without a break.
+	lead = 2 * mp4.Packet
+
 	defaultMemory = 96 << 20
 	fewest        = 4 // pictures that fit whatever Memory says
 )
@@ -315,12 +319,12 @@ func (w *window) gave(shown []time.Duration, sync []bool, sound int64) {
 // near tells whether two times are the same tick of the file.
 func near(a, b time.Duration) bool { return (a - b).Abs() < time.Second/90000 }
 
-// trim removes, from the front, what is in fragments.
+// trim removes, from the front, what is in fragments, but for the lead of a next run.
 func (w *window) trim(sound int64) {
 	n := 0
 	for n < w.fed {
 		it := w.items[n]
-		if it.pic != nil && !it.done || it.pic == nil && it.end() > sound {
+		if it.pic != nil && !it.done || it.pic == nil && it.end() > sound-lead {
 			break
 		}
 		if it.pic != nil {
@@ -347,9 +351,11 @@ func (w *window) complete(sound int64) bool {
 	return sound >= w.soundEnd
 }
 
-// owed prepares a new run: what is in no fragment is to be fed again, from sample sound on. It returns how much of
-// the picture is lost, and how many pictures.
+// owed prepares a new run: what is in no fragment is to be fed again, from sample sound on, and whole packets before it as
+// a lead. It returns how much of the picture is lost, and how many pictures.
 func (w *window) owed(sound int64) (lost time.Duration, count int) {
+	again := min(lead, (sound-min(sound, w.soundKept()))/mp4.Packet*mp4.Packet)
+	from := sound - again
 	kept := w.items[:0]
 	begun := false // from the first picture that is missing on, all are needed again
 	for _, it := range w.items {
@@ -360,11 +366,11 @@ func (w *window) owed(sound int64) (lost time.Duration, count int) {
 		case it.pic != nil:
 			begun = true
 			it.done = false
-		case it.end() <= sound:
+		case it.end() <= from:
 			continue
-		case it.start < sound:
-			it.pcm = it.pcm[(sound-it.start)*frameBytes:]
-			it.start = sound
+		case it.start < from:
+			it.pcm = it.pcm[(from-it.start)*frameBytes:]
+			it.start = from
 		}
 		kept = append(kept, it)
 	}

@@ -37,6 +37,10 @@ type Run struct {
 	Init  *Init
 	Video time.Duration
 	Audio time.Duration
+
+	// AudioFrom is where the sound of this run begins to count, whole packets after Audio: what is before it was fed again
+	// so that the encoder comes into step. Zero or before Audio: all counts.
+	AudioFrom time.Duration
 }
 
 // runState is what is known of the current run once its first samples came.
@@ -48,6 +52,7 @@ type runState struct {
 	videoZero    int64 // presentation time of the first picture, in the run's ticks
 	videoStart   int64 // the same, in the file's
 	audioStart   int64 // of the first sample of sound, in the file's ticks
+	audioFrom    int64 // of the first one that counts
 	audioPackets int64
 }
 
@@ -124,7 +129,8 @@ func (x *Index) join() {
 	if a := x.run.Init.Audio; a != nil {
 		c.audioStart = x.ticks(x.run.Audio, x.audio.timescale)
 		c.audioEntry = x.audio.entry(a.Entry)
-		x.trimAudio(c.audioStart)
+		c.audioFrom = x.ticks(max(x.run.Audio, x.run.AudioFrom), x.audio.timescale)
+		x.trimAudio(c.audioFrom)
 	}
 }
 
@@ -147,7 +153,7 @@ func (x *Index) addAudio(s Sample, base int64) {
 	c := &x.current
 	at := c.audioStart + (c.audioPackets-1)*Packet
 	c.audioPackets++
-	if c.audioPackets == 1 && x.audio.len() > 0 {
+	if x.audio.len() > 0 && at < c.audioFrom-Packet/2 {
 		return
 	}
 	x.audio.push(base+s.Offset, s.Size, at, at, true, c.audioEntry)
