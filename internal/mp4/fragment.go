@@ -29,20 +29,26 @@ type Sample struct {
 
 // ParseFragment reads a moof box and the mdat box after it, which b holds and nothing else. All samples lie within b.
 func (in *Init) ParseFragment(b []byte) (*Fragment, error) {
-	f, err := in.parse(b)
+	return in.ParseHead(b, int64(len(b)))
+}
+
+// ParseHead reads a fragment of size bytes of which b holds the beginning: all of the moof box, and the head of the mdat
+// box, at least.
+func (in *Init) ParseHead(b []byte, size int64) (*Fragment, error) {
+	f, err := in.parse(b, size)
 	if err != nil {
 		return nil, fmt.Errorf("mp4: fragment: %w", err)
 	}
 	return f, nil
 }
 
-func (in *Init) parse(b []byte) (*Fragment, error) {
-	size, head, kind, err := header(b)
+func (in *Init) parse(b []byte, total int64) (*Fragment, error) {
+	size, _, kind, err := header(b)
 	if err != nil || kind != "moof" || size > int64(len(b)) {
 		return nil, fmt.Errorf("%q of %d bytes instead of a moof box: %w", kind, size, errors.Join(errBox, err))
 	}
 	dataSize, dataHead, kind, err := header(b[size:])
-	if err != nil || kind != "mdat" || size+dataSize != int64(len(b)) {
+	if err != nil || kind != "mdat" || size+dataSize != total {
 		return nil, fmt.Errorf("%q of %d bytes instead of a mdat box: %w", kind, dataSize, errors.Join(errBox, err))
 	}
 	box, err := mp4.DecodeBoxSR(0, bits.NewFixedSliceReader(b[:size]))
@@ -50,16 +56,35 @@ func (in *Init) parse(b []byte) (*Fragment, error) {
 		return nil, err
 	}
 	moof, ok := box.(*mp4.MoofBox)
-	if !ok || size < head {
+	if !ok {
 		return nil, errBox
 	}
-	f := &Fragment{Size: int64(len(b)), Payload: size + dataHead}
+	f := &Fragment{Size: total, Payload: size + dataHead}
 	for _, traf := range moof.Trafs {
 		if err := in.addTraf(f, traf); err != nil {
 			return nil, err
 		}
 	}
 	return f, nil
+}
+
+// Whole tells whether the media data of a fragment looks as it should, as far as pictures tell: each consists of units
+// that say their length. A file that lost its end in a crash may have its size and hold zeros.
+func (f *Fragment) Whole(data []byte) bool {
+	for _, s := range f.Video {
+		b := data[s.Offset : s.Offset+int64(s.Size)]
+		for len(b) > 0 {
+			if len(b) < 4 {
+				return false
+			}
+			n := int64(binary.BigEndian.Uint32(b))
+			if n == 0 || n > int64(len(b)-4) {
+				return false
+			}
+			b = b[4+n:]
+		}
+	}
+	return true
 }
 
 func (in *Init) addTraf(f *Fragment, traf *mp4.TrafBox) error {

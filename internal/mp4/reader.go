@@ -23,6 +23,13 @@ func NewReader(r io.Reader) *Reader {
 	return &Reader{r: bufio.NewReaderSize(r, 64<<10)}
 }
 
+// Fragments returns a Reader of what follows the head of a stream that in describes.
+func (in *Init) Fragments(r io.Reader) *Reader {
+	n := NewReader(r)
+	n.init = in
+	return n
+}
+
 // Init reads the head of the stream, and returns it both as it came and understood. It is called first, once.
 func (r *Reader) Init() ([]byte, *Init, error) {
 	r.buf = r.buf[:0]

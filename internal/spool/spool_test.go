@@ -1,0 +1,287 @@
+package spool_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/recordhost/recordhost/internal/mp4"
+	"github.com/recordhost/recordhost/internal/spool"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// origin is where the streams of these tests begin, as the encoder's do.
+const origin = "10"
+
+// piece is a fragment as it came.
+type piece struct {
+	f    *mp4.Fragment
+	data []byte
+}
+
+// stream makes a small fragmented stream with ffmpeg.
+func stream(t *testing.T, seconds, fps int) (*mp4.Init, []byte, []piece) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "ffmpeg", "-v", "error",
+		"-f", "lavfi", "-i", fmt.Sprintf("testsrc2=s=16x16:r=%d:d=%d", fps, seconds),
+		"-f", "lavfi", "-i", fmt.Sprintf("sine=r=48000:d=%d", seconds),
+		"-output_ts_offset", origin, "-c:v", "libx264", "-preset", "ultrafast", "-g", strconv.Itoa(fps), "-pix_fmt", "yuv420p",
+		"-c:a", "aac", "-b:a", "16k", "-ac", "2", "-avoid_negative_ts", "disabled", "-use_editlist", "0",
+		"-movflags", "+frag_keyframe+empty_moov+default_base_moof+frag_discont+skip_trailer", "-frag_duration", "500000",
+		"-video_track_timescale", "90000", "-f", "mp4", "pipe:1")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, stderr.Bytes())
+	}
+	r := mp4.NewReader(bytes.NewReader(out))
+	head, in, err := r.Init()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pieces []piece
+	for {
+		data, f, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return in, head, pieces
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		pieces = append(pieces, piece{f, bytes.Clone(data)})
+	}
+}
+
+func open(t *testing.T, dir string) *spool.Spool {
+	t.Helper()
+	s, err := spool.Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// fill writes a run of the stream into the spool.
+func fill(t *testing.T, s *spool.Spool, in *mp4.Init, head []byte, pieces []piece, at time.Duration) {
+	t.Helper()
+	must(t, s.Begin(mp4.Run{Init: in, Video: at, Audio: at}, head))
+	for _, p := range pieces {
+		must(t, s.Fragment(p.f, p.data))
+	}
+}
+
+// probe answers the number of pictures and the duration of a file, by decoding all of it.
+func probe(t *testing.T, path string) (pictures int, seconds float64) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "ffprobe", "-v", "error", "-count_frames", "-select_streams", "v",
+		"-show_entries", "stream=nb_read_frames:format=duration", "-of", "json", path)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil || stderr.Len() > 0 {
+		t.Fatalf("ffprobe: %v: %s", err, stderr.Bytes())
+	}
+	var doc struct {
+		Streams []struct {
+			Frames string `json:"nb_read_frames"`
+		}
+		Format struct{ Duration string }
+	}
+	must(t, json.Unmarshal(out, &doc))
+	pictures, err = strconv.Atoi(doc.Streams[0].Frames)
+	must(t, err)
+	seconds, err = strconv.ParseFloat(doc.Format.Duration, 64)
+	must(t, err)
+	return pictures, seconds
+}
+
+func TestRecordingWithGap(t *testing.T) {
+	in, head, pieces := stream(t, 2, 10)
+	dir := filepath.Join(t.TempDir(), "spool")
+	s := open(t, dir)
+	fill(t, s, in, head, pieces, 0)
+	if c := s.Covered(); c < 2*time.Second || c > 2050*time.Millisecond {
+		t.Errorf("covered: %v", c)
+	}
+	must(t, s.Mark("paused", time.Second))
+	must(t, s.Gap(2*time.Second, 5*time.Second, "the worker died"))
+	fill(t, s, in, head, pieces, 5*time.Second)
+
+	f, err := s.Finish(t.Context(), 7*time.Second)
+	must(t, err)
+	check := func(f spool.File) {
+		t.Helper()
+		pictures, seconds := probe(t, f.Path)
+		if pictures != 40 || math.Abs(seconds-4) > 0.01 || f.Pictures != 40 || f.Duration != 4*time.Second {
+			t.Errorf("%d pictures, %v s: %+v", pictures, seconds, f)
+		}
+		if info, err := os.Stat(f.Path); err != nil || info.Size() != f.Size {
+			t.Errorf("%v %v", info, err)
+		}
+	}
+	check(f)
+	if again, err := s.Finish(t.Context(), time.Hour); err != nil || again != f {
+		t.Errorf("finished again: %+v, %v", again, err)
+	}
+	must(t, s.SetDelivery("files", spool.Delivery{Phase: "open", State: []byte("state")}))
+	must(t, s.Close())
+	must(t, s.Close())
+
+	s = open(t, dir)
+	facts := s.Facts()
+	if facts.Runs != 2 || !facts.Ended || facts.End != 7*time.Second || facts.File == nil || *facts.File != f ||
+		len(facts.Gaps) != 1 || facts.Gaps[0].Seconds != 3 || len(facts.Marks) != 1 || facts.Pictures != 40 ||
+		string(facts.Deliveries["files"].State) != "state" {
+		t.Errorf("%+v", facts)
+	}
+	if err := s.Begin(mp4.Run{Init: in}, head); err == nil {
+		t.Error("a run begins after the end")
+	}
+	must(t, os.Remove(f.Path)) // made again, equal
+	again, err := s.Finish(t.Context(), 0)
+	must(t, err)
+	check(again)
+	must(t, s.Remove())
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("left behind: %v", err)
+	}
+}
+
+func TestEmpty(t *testing.T) {
+	s := open(t, t.TempDir())
+	if _, err := s.Finish(t.Context(), time.Second); !errors.Is(err, spool.ErrEmpty) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestOneAtATime(t *testing.T) {
+	dir := t.TempDir()
+	open(t, dir)
+	if _, err := spool.Open(dir, nil); !errors.Is(err, spool.ErrInUse) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestEveryTruncation cuts the journal, and the run's file, at every byte: what is left is always a prefix of what was
+// written, and a further run can follow it.
+func TestEveryTruncation(t *testing.T) {
+	in, head, pieces := stream(t, 1, 4)
+	origin := t.TempDir()
+	s := open(t, origin)
+	fill(t, s, in, head, pieces, 0)
+	must(t, s.Close())
+	pictures := 0 // whole fragments only
+	prefixes := map[int]bool{0: true}
+	for _, p := range pieces {
+		pictures += len(p.f.Video)
+		prefixes[pictures] = true
+	}
+	names := []string{"journal", "run-0001.mp4"}
+	files := map[string][]byte{}
+	for _, n := range names {
+		b, err := os.ReadFile(filepath.Join(origin, n))
+		must(t, err)
+		files[n] = b
+	}
+	dir := filepath.Join(t.TempDir(), "s")
+	for _, cut := range names {
+		last := 0
+		for size := range len(files[cut]) + 1 {
+			must(t, os.Mkdir(dir, 0o700))
+			for n, b := range files {
+				if n == cut {
+					b = b[:size]
+				}
+				must(t, os.WriteFile(filepath.Join(dir, n), b, 0o600))
+			}
+			s, err := spool.Open(dir, nil)
+			if err != nil {
+				t.Fatalf("%s cut at %d: %v", cut, size, err)
+			}
+			n := s.Facts().Pictures
+			if !prefixes[n] || n < last {
+				t.Fatalf("%s cut at %d: %d pictures, %d before", cut, size, n, last)
+			}
+			last = n
+			if size%500 == 0 {
+				fill(t, s, in, head, pieces, s.Covered())
+			}
+			must(t, s.Close())
+			must(t, os.RemoveAll(dir))
+		}
+		if last != pictures {
+			t.Errorf("%s whole: %d of %d pictures", cut, last, pictures)
+		}
+	}
+}
+
+// TestZeros: after a power cut a file can have its length and lack its content.
+func TestZeros(t *testing.T) {
+	in, head, pieces := stream(t, 2, 10)
+	dir := t.TempDir()
+	s := open(t, dir)
+	fill(t, s, in, head, pieces[:2], 0)
+	want := s.Facts().Pictures
+	must(t, s.Close())
+	f, err := os.OpenFile(filepath.Join(dir, "run-0001.mp4"), os.O_APPEND|os.O_WRONLY, 0)
+	must(t, err)
+	lost := pieces[2]
+	_, err = f.Write(append(lost.data[:lost.f.Payload:lost.f.Payload], make([]byte, lost.f.Size-lost.f.Payload)...))
+	must(t, err)
+	must(t, f.Close())
+	if got := open(t, dir).Facts().Pictures; got != want {
+		t.Errorf("%d pictures, not %d", got, want)
+	}
+}
+
+func TestJournalLineThatIsNoRecord(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "journal"), []byte(strings.Repeat("x", 100)+"\n"), 0o600))
+	if f := open(t, dir).Facts(); f.Runs != 0 {
+		t.Errorf("%+v", f)
+	}
+}
+
+// TestDiskFull: /dev/full stands in for a file system without room.
+func TestDiskFull(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.Symlink("/dev/full", filepath.Join(dir, "recording.mp4.part")))
+	in, head, pieces := stream(t, 1, 4)
+	s := open(t, dir)
+	fill(t, s, in, head, pieces, 0)
+	_, err := s.Finish(t.Context(), time.Second)
+	if !errors.Is(err, spool.ErrDiskFull) || !strings.Contains(err.Error(), "recording.mp4.part") {
+		t.Errorf("%v", err)
+	}
+	_ = os.Remove(filepath.Join(dir, "recording.mp4.part"))
+	if _, err := s.Finish(t.Context(), time.Second); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+}
