@@ -110,7 +110,7 @@ func startHost(t *testing.T, o HostOptions) *Host {
 // shortDir is a directory whose path leaves room for a socket's name.
 func shortDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "rh-test-") //nolint:usetesting // TempDir's path is too long for a socket
+	dir, err := os.MkdirTemp("", "rh-test-")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -138,17 +138,27 @@ func (m *Manager) takeUp(ctx context.Context, r Record) error {
 	if driver == nil {
 		return fmt.Errorf("its runtime %q is not configured any more", r.Launch.Runtime)
 	}
-	request, err := m.sealer.unseal(r.ID, r.Sealed)
-	if err != nil {
+	spec, err := m.specOf(r)
+	if err != nil && r.Launch.Instance == "" {
 		return err
 	}
-	spec, err := m.options.spec(r.ID, r.Launch.Epoch, r.Created, request)
 	if err != nil {
-		return err
+		// The worker has its spec, and does not need the configuration to be as it was.
+		m.options.Log.Warn("only the worker knows what the task is to do", "task_id", r.ID, "err", err)
+		spec = control.Spec{TaskID: r.ID, SpoolDir: m.options.spoolOf(r.ID)}
 	}
 	a := newActor(m.options, records{m}, driver, spec, r)
 	m.add(a, a.resume)
 	return nil
+}
+
+// specOf makes the spec of a stored task, with today's configuration.
+func (m *Manager) specOf(r Record) (control.Spec, error) {
+	request, err := m.sealer.unseal(r.ID, r.Sealed)
+	if err != nil {
+		return control.Spec{}, err
+	}
+	return m.options.spec(r.ID, r.Launch.Epoch, r.Created, request)
 }
 
 // abandon ends a task that cannot go on, so that it does not seem to. Its worker, if there is one, is refused; what

@@ -109,7 +109,7 @@ func (o Options) complete() (Options, error) {
 	case o.Engine.MaxLifetime <= 0 || o.Engine.UploadGiveUp <= 0 || o.Engine.PageTimeout <= 0 || o.Engine.FPS <= 0:
 		return o, errors.New("task: the engine's settings are incomplete")
 	}
-	if _, err := o.storage(Destination{}); err != nil {
+	if _, err := o.storage(o.DefaultStorage); err != nil {
 		return o, fmt.Errorf("task: the default storage %q is not among the storages", o.DefaultStorage)
 	}
 	return o, nil
@@ -146,7 +146,7 @@ func (o Options) spec(id string, epoch uint64, created time.Time, r Request) (co
 		s.Video.CRF = o.Engine.CRF
 	}
 	for _, d := range r.Targets {
-		storage, err := o.storage(d)
+		storage, err := o.storage(d.Storage)
 		if err != nil {
 			return control.Spec{}, err
 		}

@@ -1,7 +1,6 @@
 package task
 
 import (
-	"fmt"
 	"path"
 	"slices"
 	"strconv"
@@ -92,19 +91,11 @@ func (d Destination) resolve(id string, begin time.Time) (dir, main string) {
 	return dir, main
 }
 
-// storage finds the storage that a destination means.
-func (o Options) storage(d Destination) (Storage, error) {
-	name := d.Storage
-	if name == "" {
-		name = o.DefaultStorage
-	}
+// storage finds a storage by its name.
+func (o Options) storage(name string) (Storage, error) {
 	i := slices.IndexFunc(o.Storages, func(s Storage) bool { return s.Name == name })
-	switch {
-	case i >= 0:
-		return o.Storages[i], nil
-	case d.Storage != "":
+	if i < 0 {
 		return Storage{}, invalidParam("Storage %q is %s", name, notConfigured)
-	default:
-		return Storage{}, internalError("the default storage is missing", fmt.Errorf("no storage %q", name))
 	}
+	return o.Storages[i], nil
 }

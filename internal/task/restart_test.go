@@ -181,28 +181,59 @@ func TestALaunchThatTheNextHostTriesAgain(t *testing.T) {
 	h.wantStatus(id, Recording)
 }
 
-// What cannot go on must not look as if it did.
-func TestATaskThatCannotGoOn(t *testing.T) {
-	for name, change := range map[string]func(*Options){
-		"its runtime is gone": func(o *Options) {
-			o.Runtimes = map[string]runtime.Driver{"new": o.Runtimes["here"]}
-			o.DefaultRuntime = "new"
-		},
-		"its storage is gone": func(o *Options) { o.Storages, o.DefaultStorage = o.Storages[1:], "other" },
-		"the key is another":  func(o *Options) { o.Key = bytes.Repeat([]byte{1}, keySize) },
-	} {
+// lostStorage and lostKey are what may be missing when a host comes up: a storage whose plugin is not there yet, say.
+func lostStorage(o *Options) { o.Storages, o.DefaultStorage = o.Storages[1:], "other" }
+func lostKey(o *Options)     { o.Key = bytes.Repeat([]byte{1}, keySize) }
+
+// A worker that has its spec goes on, whatever has become of the configuration.
+func TestAWorkerNeedsItsSpecOnce(t *testing.T) {
+	for name, change := range map[string]func(*Options){"its storage is gone": lostStorage, "the key is another": lostKey} {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t, nil, nil)
-			id, w := h.start(`{"RecordURL":"https://example.com/","Output":{"Storage":"files"}}`)
+			id, w := h.start(simple)
 			w.say(t, control.Started{})
 			h.change = change
 			h.restart()
-			h.wantFailure(id, CodeWorkerLost, "")
-			select {
-			case <-w.Refused():
-			case <-time.After(patience):
-				t.Error("the worker is not refused")
+			w.say(t, finishing()...)
+			w.quit <- 0
+			if d := h.wait(id); d.Result.ErrorCode != "" || len(d.Result.Videos) != 1 {
+				t.Errorf("the result is %+v", d.Result)
 			}
+		})
+	}
+}
+
+// What cannot go on must not look as if it did.
+func TestATaskThatCannotGoOn(t *testing.T) {
+	lostRuntime := func(o *Options) {
+		o.Runtimes = map[string]runtime.Driver{"new": o.Runtimes["here"]}
+		o.DefaultRuntime = "new"
+	}
+	h := newHost(t, nil, nil)
+	id, w := h.start(simple)
+	w.say(t, control.Started{})
+	h.change = lostRuntime
+	h.restart()
+	h.wantFailure(id, CodeWorkerLost, "not configured any more")
+	select {
+	case <-w.Refused():
+	case <-time.After(patience):
+		t.Error("the worker is not refused")
+	}
+	h.change = nil
+	h.restart()
+	for name, change := range map[string]func(*Options){"its storage is gone": lostStorage, "the key is another": lostKey} {
+		t.Run(name, func(t *testing.T) {
+			var h *host
+			h = newHost(t, func(o *Options) { o.timing.retry = time.Hour }, launches(&h,
+				&runtimetest.Script{StartError: status.Errorf(status.Unavailable, "gone")}, nil))
+			id, err := h.Start(context.Background(), data(simple)) // to be launched again
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.change = change
+			h.restart()
+			h.wantFailure(id, CodeWorkerLost, "")
 		})
 	}
 }

@@ -49,6 +49,11 @@ func (m *Manager) Start(ctx context.Context, data json.RawMessage) (string, erro
 // start makes the task: its intent is stored, then the worker is launched, then the handle is stored.
 func (m *Manager) start(ctx context.Context, id string, data json.RawMessage, request Request) (string, error) {
 	created := time.Now()
+	for i := range request.Targets { // another default, of a later host, is not what was asked for
+		if request.Targets[i].Storage == "" {
+			request.Targets[i].Storage = m.options.DefaultStorage
+		}
+	}
 	token, hash := control.NewToken()
 	launch := Launch{Runtime: m.options.DefaultRuntime, Epoch: 1, TokenHash: hash}
 	spec, err := m.options.spec(id, launch.Epoch, created, request)
