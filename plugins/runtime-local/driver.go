@@ -169,7 +169,8 @@ func (d *driver) watch(ctx context.Context, h handle, child *proc.Child) {
 	if err := d.roster.remove(h); err != nil {
 		d.log.Warn("a worker that has ended stays on the list", "task_id", h.TaskID, "err", err)
 	}
-	d.log.Info("worker ended", "task_id", h.TaskID, "epoch", h.Epoch, "code", exit.Code, "signal", exit.Signal.String())
+	end := known(exit)
+	d.log.Info("worker ended", "task_id", h.TaskID, "epoch", h.Epoch, "code", end.Code, "signal", end.Signal)
 }
 
 func known(e proc.Exit) runtime.Exit {
