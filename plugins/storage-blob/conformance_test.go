@@ -47,9 +47,9 @@ func TestDirectoryConforms(t *testing.T) {
 	storagetest.Run(t, storagetest.Harness{
 		NewDriver:   func(t *testing.T) storage.Driver { return newDriver(t, config(false)) },
 		Overwriting: func(t *testing.T) storage.Driver { return newDriver(t, config(true)) },
-		Read: func(t *testing.T, dir, name string) ([]byte, bool) {
+		Read: func(t *testing.T, d storage.Delivery, name string) ([]byte, bool) {
 			t.Helper()
-			content, err := os.ReadFile(filepath.Join(root, "recordings/here", dir, name))
+			content, err := os.ReadFile(filepath.Join(root, "recordings/here", d.Dir, name))
 			if err != nil && !os.IsNotExist(err) {
 				t.Fatal(err)
 			}
@@ -86,10 +86,10 @@ func TestMemoryConforms(t *testing.T) {
 }
 
 // readObject reads behind the driver's back.
-func readObject(bucket *blob.Bucket, prefix string) func(t *testing.T, dir, name string) ([]byte, bool) {
-	return func(t *testing.T, dir, name string) ([]byte, bool) {
+func readObject(bucket *blob.Bucket, prefix string) func(t *testing.T, d storage.Delivery, name string) ([]byte, bool) {
+	return func(t *testing.T, d storage.Delivery, name string) ([]byte, bool) {
 		t.Helper()
-		key := path.Join(prefix, dir, name)
+		key := path.Join(prefix, d.Dir, name)
 		exists, err := bucket.Exists(t.Context(), key)
 		if err != nil {
 			t.Fatal(err)

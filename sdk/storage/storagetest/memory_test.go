@@ -35,8 +35,9 @@ func TestMemoryConforms(t *testing.T) {
 			}
 			storagetest.Run(t, storagetest.Harness{
 				NewDriver: func(t *testing.T) storage.Driver { return store(t) },
-				Read: func(t *testing.T, dir, name string) ([]byte, bool) {
-					content, ok := store(t).Files()[dir+"/"+name]
+				Read: func(t *testing.T, d storage.Delivery, name string) ([]byte, bool) {
+					t.Helper()
+					content, ok := store(t).Files()[d.Dir+"/"+name]
 					return content, ok
 				},
 				Overwriting: func(t *testing.T) storage.Driver { return store(t).Overwriting() },

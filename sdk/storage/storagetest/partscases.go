@@ -91,11 +91,11 @@ func parts(t *testing.T, s *suite) {
 	wantKind(t, "commit before the parts are finished", err, status.FailedPrecondition)
 	for range 2 {
 		mustFinish(t, s.driver, state, u, receipts)
-		s.wantContent(t, delivery, "a.mp4", g.content)
 	}
 	if l := mustCommit(t, s.driver, state); l.Size != g.local.Size {
 		t.Errorf("commit answered %d bytes, want %d", l.Size, g.local.Size)
 	}
+	s.wantContent(t, delivery, "a.mp4", g.content)
 }
 
 // partsOutOfOrder sends the parts as a recording does that ends: the first, with the index, last of all. Part 2 is sent twice.
@@ -204,6 +204,7 @@ func partsAborted(t *testing.T, s *suite) {
 	}
 	slices.Reverse(receipts)
 	mustFinish(t, s.driver, state, u, receipts)
+	mustCommit(t, s.driver, state)
 	if content, ok := s.read(t, delivery, "a.mp4"); !ok || !bytes.Equal(content, g.content) {
 		t.Error("the file is not that of the parts")
 	}

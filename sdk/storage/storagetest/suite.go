@@ -25,15 +25,20 @@ type Harness struct {
 	// is an io.Closer is closed at the end of the test.
 	NewDriver func(t *testing.T) storage.Driver
 
-	// Read returns a file as any reader of the store sees it, and false when there is none. Without it the suite reads back
-	// through the driver; a store that cannot be read back needs it.
-	Read func(t *testing.T, dir, name string) ([]byte, bool)
+	// Read returns a file of a delivery as any reader of the store sees it, and false when there is none. A store may hide files
+	// until the delivery is committed. Without Read the suite reads back through the driver; a store that cannot be read
+	// back needs it.
+	Read func(t *testing.T, d storage.Delivery, name string) ([]byte, bool)
 
 	// Overwriting returns a driver of the same store that may replace files of others. Optional.
 	Overwriting func(t *testing.T) storage.Driver
 
 	// Denied returns a driver whose credentials or permissions the store refuses. Optional.
 	Denied func(t *testing.T) storage.Driver
+
+	// OwnNames says that deliveries never meet: the store makes up its own names, so two of one name are two files. The cases of
+	// names that are taken do not run then.
+	OwnNames bool
 
 	// Target is the request's own settings that each delivery has; nil for none.
 	Target []byte
@@ -181,7 +186,7 @@ func mustCommit(t *testing.T, d storage.Driver, state storage.State) storage.Loc
 func (s *suite) read(t *testing.T, delivery storage.Delivery, name string) ([]byte, bool) {
 	t.Helper()
 	if s.harness.Read != nil {
-		return s.harness.Read(t, delivery.Dir, name)
+		return s.harness.Read(t, delivery, name)
 	}
 	d := s.driver
 	state := mustOpen(t, d, delivery)
