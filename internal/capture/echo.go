@@ -24,24 +24,21 @@ const (
 	echoPause     = 20 * time.Millisecond  // between two looks whether an echo is wanted
 	echoDeadline  = 500 * time.Millisecond // for a mark to be seen
 	orderDeadline = time.Second            // for Chrome to take an order
+	maxEchoes     = 4                      // in a row, while they disagree
+
+	// The colours of marks: green tells one from another.
+	markRed, markBlue     = 251, 253
+	markGreen, markGreens = 3, 16
 )
 
-// mark is the place of a page where an echo is expected. While it is set, the picture keeps what it showed there.
+// mark is the place of a page where echoes are expected. While it is set, the picture keeps what it showed there.
 type mark struct {
-	x, y, width, height int // pixels of the picture, even
-	colour              color.RGBA
-	state               markState
-	seen, gone          chan time.Time // receive once each
-	kept                []byte         // the samples at its place while a picture with the mark is converted
+	x, y, width, height int        // pixels of the picture, even
+	colour              color.RGBA // of the echo that is awaited
+	awaited, visible    bool
+	seen, gone          chan time.Time
+	kept                []byte // the samples at its place while a picture with the mark is converted
 }
-
-type markState int
-
-const (
-	expected markState = iota
-	visible
-	vanished
-)
 
 // Follow measures the depth of Chrome's pipeline by echoes until ctx ends or the marker fails, and answers why. The page
 // is disturbed by it as little as can be: a few pixels in its last corner, which the recording does not show, once a
@@ -72,34 +69,61 @@ func (s *Session) Follow(ctx context.Context, m Marker) error {
 	}
 }
 
-// measure makes one echo. The order is given in the midst of a tick, so that the next tick's picture is the first with
-// the mark; when the page took it too late for that, the echo tells nothing.
+// measure makes an echo, and others at once while the last one is in doubt, each with a mark of another colour.
 func (s *Session) measure(ctx context.Context, m Marker, n int) error {
-	mk, x, y := s.newMark(n)
-	s.mu.Lock()
-	tick := s.now + 2
-	s.mark = mk
-	s.mu.Unlock()
-	drawn := s.ticker.time(tick)
-	if err := sleep(ctx, time.Until(drawn.Add(-s.ticker.period*6/10))); err != nil {
-		return err
+	mk, x, y := s.newMark()
+	s.setMark(mk)
+	defer s.setMark(nil)
+	for try := range maxEchoes {
+		latency, ok, err := s.echo(ctx, m, mk, x, y, n+try)
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		if ok {
+			s.depth.echo(latency)
+		}
+		again := ok && s.depth.doubt != 0
+		s.mu.Unlock()
+		if !again {
+			break
+		}
 	}
-	if err := order(ctx, func(ctx context.Context) error { return m.Mark(ctx, x, y, markSize, markSize, mk.colour) }); err != nil {
-		return err
-	}
-	inTime := time.Until(drawn) > 2*time.Millisecond
-	seen, ok := mk.wait(ctx, mk.seen)
 	if err := order(ctx, m.Unmark); err != nil {
 		return err
 	}
-	mk.wait(ctx, mk.gone)
+	wait(ctx, mk.gone)
+	return ctx.Err()
+}
+
+// echo has a mark drawn for a known tick and answers how long after that tick it was seen. The order is given in the midst
+// of the tick before, so that the next picture is the first with the mark; when the page took it too late for that, or
+// the mark did not come, the echo tells nothing.
+func (s *Session) echo(ctx context.Context, m Marker, mk *mark, x, y, n int) (time.Duration, bool, error) {
+	tick := int64(time.Until(s.ticker.start)/-s.ticker.period) + 1
+	ordered := s.ticker.time(tick).Add(-s.ticker.period * 6 / 10)
+	if time.Until(ordered) < 0 {
+		tick, ordered = tick+1, ordered.Add(s.ticker.period)
+	}
+	drawn := s.ticker.time(tick)
+	s.mu.Lock()
+	c := mk.expect(n)
+	s.mu.Unlock()
+	if err := sleep(ctx, time.Until(ordered)); err != nil {
+		return 0, false, err
+	}
+	if err := order(ctx, func(ctx context.Context) error { return m.Mark(ctx, x, y, markSize, markSize, c) }); err != nil {
+		return 0, false, err
+	}
+	inTime := time.Until(drawn) > 2*time.Millisecond
+	seen, ok := wait(ctx, mk.seen)
+	return seen.Sub(drawn), ok && inTime, nil
+}
+
+func (s *Session) setMark(m *mark) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ok && inTime {
-		s.depth.echo(seen.Sub(drawn))
-	}
-	s.mark = nil
-	return ctx.Err()
+	s.mark = m
 }
 
 func order(ctx context.Context, f func(context.Context) error) error {
@@ -108,9 +132,8 @@ func order(ctx context.Context, f func(context.Context) error) error {
 	return f(ctx)
 }
 
-// newMark places a mark in the page's last corner, in a colour that pages seldom have, another one each time. x and y
-// are its place in CSS pixels.
-func (s *Session) newMark(n int) (m *mark, x, y int) {
+// newMark places a mark in the page's last corner. x and y are its place in CSS pixels.
+func (s *Session) newMark() (m *mark, x, y int) {
 	scale := s.cfg.PageScale
 	x = int(float64(s.cfg.Width)/scale) - markSize
 	y = int(float64(s.cfg.Height)/scale) - markSize
@@ -118,15 +141,25 @@ func (s *Session) newMark(n int) (m *mark, x, y int) {
 	size := int(math.Ceil(markSize*scale))/2*2 + 2
 	m = &mark{
 		x: left, y: top, width: min(size, s.picture.Width-left), height: min(size, s.picture.Height-top),
-		colour: color.RGBA{R: 251, G: uint8(3 + 8*(n%16)), B: 253, A: 255},
-		seen:   make(chan time.Time, 1), gone: make(chan time.Time, 1),
+		seen: make(chan time.Time, 1), gone: make(chan time.Time, 1),
 	}
 	m.kept = make([]byte, m.width*m.height*3/2)
 	return m, x, y
 }
 
+// expect chooses the colour of the n-th mark: all are of a family that pages seldom have, no two in a row are the same.
+func (m *mark) expect(n int) color.RGBA {
+	m.colour = color.RGBA{R: markRed, G: uint8(markGreen + markGreens*(n%8)), B: markBlue, A: 255}
+	m.awaited = true
+	select { // one that came too late for its own echo
+	case <-m.seen:
+	default:
+	}
+	return m.colour
+}
+
 // wait answers when what is awaited was seen.
-func (m *mark) wait(ctx context.Context, c chan time.Time) (time.Time, bool) {
+func wait(ctx context.Context, c chan time.Time) (time.Time, bool) {
 	ctx, cancel := context.WithTimeout(ctx, echoDeadline)
 	defer cancel()
 	select {
@@ -145,16 +178,25 @@ func (m *mark) look(at time.Time, f *screen.Frame) bool {
 	}
 	x, y := min(m.x+m.width/2, f.Width-1), min(m.y+m.height/2, f.Height-1)
 	p := f.Pix[y*f.Stride+4*x:]
-	marked := p[0] == m.colour.B && p[1] == m.colour.G && p[2] == m.colour.R
+	marked := p[0] == markBlue && p[2] == markRed && p[1]%markGreens == markGreen
 	switch {
-	case marked && m.state == expected:
-		m.state = visible
-		m.seen <- at
-	case !marked && m.state == visible:
-		m.state = vanished
-		m.gone <- at
+	case marked && m.awaited && p[1] == m.colour.G:
+		m.awaited = false
+		m.visible = true
+		tell(m.seen, at)
+	case !marked && m.visible:
+		m.visible = false
+		tell(m.gone, at)
 	}
 	return marked
+}
+
+// tell sends without waiting: whoever no longer awaits an answer is not owed one.
+func tell(c chan time.Time, at time.Time) {
+	select {
+	case c <- at:
+	default:
+	}
 }
 
 // swap exchanges the samples at the mark's place with those kept: once before a picture is converted and once after,
