@@ -40,7 +40,7 @@ func TestDriverOutsideTheRepository(t *testing.T) {
 	}
 	writeModule(t, root, dir)
 	for _, args := range [][]string{{"build", "-o", "storage-plain", "."}, {"test", "-count=1", "."}} {
-		cmd := exec.Command("go", args...)
+		cmd := exec.CommandContext(t.Context(), "go", args...)
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off")
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -73,7 +73,8 @@ func writeModule(t *testing.T, root, dir string) {
 
 // The SDK stays small: what a plugin must link to speak with its host, and no cloud's SDK, no HCL, nothing of the engine.
 func TestSDKImportsLittle(t *testing.T) {
-	cmd := exec.Command("go", "list", "-f", `{{$p := .ImportPath}}{{range .Imports}}{{$p}} {{.}}{{"\n"}}{{end}}`, "./...")
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-f",
+		`{{$p := .ImportPath}}{{range .Imports}}{{$p}} {{.}}{{"\n"}}{{end}}`, "./...")
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)

@@ -336,7 +336,7 @@ func TestReadOnlyDirectory(t *testing.T) {
 	if err := os.WriteFile(copied, program, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(copied, "-test.run=^TestReadOnlyDirectory$", "-test.v")
+	cmd := exec.CommandContext(t.Context(), copied, "-test.run=^TestReadOnlyDirectory$", "-test.v")
 	temp := filepath.Join(dir, "temp")
 	if err := os.Mkdir(temp, 0o700); err != nil {
 		t.Fatal(err)

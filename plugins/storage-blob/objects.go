@@ -117,7 +117,7 @@ type failFast struct {
 
 func (f *failFast) Read(p []byte) (int, error) {
 	n, err := f.r.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // readers return it bare
+	if err != nil && err != io.EOF {
 		f.err = err
 		f.cancel()
 	}

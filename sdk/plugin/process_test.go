@@ -96,7 +96,7 @@ func serveHost() {
 }
 
 func newClient(log hclog.Logger, level slog.Level) *goplugin.Client {
-	cmd := exec.Command(os.Args[0])
+	cmd := exec.CommandContext(context.Background(), os.Args[0]) // go-plugin ends it
 	cmd.Env = append(plugin.Environ(level), role+"=plugin", "TMPDIR="+os.TempDir())
 	return goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig: plugin.Handshake(),
@@ -182,7 +182,8 @@ func TestPluginProcess(t *testing.T) {
 	log := hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: &out, JSONFormat: true})
 	client, base, driver := start(t, log, slog.LevelInfo)
 	ctx := t.Context()
-	if info, err := base.Info(ctx); err != nil || info != (plugin.Info{Kind: plugin.KindStorage, Name: "test", Version: "v9", Protocol: 1}) {
+	want := plugin.Info{Kind: plugin.KindStorage, Name: "test", Version: "v9", Protocol: plugin.Protocol}
+	if info, err := base.Info(ctx); err != nil || info != want {
 		t.Errorf("info is %+v, %v", info, err)
 	}
 	if form, err := base.ConfigSchema(ctx); err != nil || len(form.Attributes) != 1 || form.Attributes[0].Name != "mark" {
@@ -254,7 +255,7 @@ func TestCallsThatAreCutCleanUp(t *testing.T) {
 // A host that is killed takes its plugins with it, and they can clean up.
 func TestPluginEndsWithItsHost(t *testing.T) {
 	mark := filepath.Join(t.TempDir(), "mark")
-	host := exec.Command(os.Args[0], mark)
+	host := exec.CommandContext(t.Context(), os.Args[0], mark)
 	host.Env = []string{role + "=host", "TMPDIR=" + os.TempDir()}
 	stdout, err := host.StdoutPipe()
 	if err != nil {
@@ -285,12 +286,12 @@ func TestPluginEndsWithItsHost(t *testing.T) {
 
 // A host may die before its plugin takes its first step. Then the plugin never had another parent than the one it has.
 func TestPluginWhoseHostIsGoneAlready(t *testing.T) {
-	dead := exec.Command("true")
+	dead := exec.CommandContext(t.Context(), "true")
 	if err := dead.Run(); err != nil {
 		t.Fatal(err)
 	}
 	handshake := plugin.Handshake()
-	orphan := exec.Command(os.Args[0])
+	orphan := exec.CommandContext(t.Context(), os.Args[0])
 	orphan.Env = []string{
 		role + "=plugin", "TMPDIR=" + os.TempDir(), handshake.MagicCookieKey + "=" + handshake.MagicCookieValue,
 		"PLUGIN_PROTOCOL_VERSIONS=1", "RECORDHOST_PLUGIN_HOST_PID=" + strconv.Itoa(dead.Process.Pid),
@@ -298,8 +299,11 @@ func TestPluginWhoseHostIsGoneAlready(t *testing.T) {
 	if err := orphan.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- orphan.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = orphan.Wait() // how it ended does not matter
+	}()
 	select {
 	case <-ended:
 	case <-time.After(patience):
@@ -309,7 +313,7 @@ func TestPluginWhoseHostIsGoneAlready(t *testing.T) {
 }
 
 func TestPluginThatIsStartedByHand(t *testing.T) {
-	byHand := exec.Command(os.Args[0])
+	byHand := exec.CommandContext(t.Context(), os.Args[0])
 	byHand.Env = []string{role + "=plugin"}
 	byHand.Stdin = strings.NewReader("")
 	out, err := byHand.CombinedOutput()

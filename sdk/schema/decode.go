@@ -107,7 +107,7 @@ func (f *field) decodeAttribute(v reflect.Value, data json.RawMessage) error {
 	case StringList, StringMap:
 		err = decodeStrings(v, data)
 	default:
-		if secret, ok := v.Addr().Interface().(*Secret); ok {
+		if secret, ok := reflect.TypeAssert[*Secret](v.Addr()); ok {
 			var text string
 			err = json.Unmarshal(data, &text)
 			*secret = NewSecret(text)

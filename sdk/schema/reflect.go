@@ -6,6 +6,7 @@ import (
 	"math"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,10 +49,8 @@ func formOf(t reflect.Type, within []reflect.Type) (*form, error) {
 	if t.Kind() != reflect.Struct {
 		return nil, fmt.Errorf("settings must be a struct, %v is none", t)
 	}
-	for _, outer := range within {
-		if outer == t {
-			return nil, fmt.Errorf("%v contains itself", t)
-		}
+	if slices.Contains(within, t) {
+		return nil, fmt.Errorf("%v contains itself", t)
 	}
 	within = append(within, t)
 	f, taken := &form{}, map[string]bool{}

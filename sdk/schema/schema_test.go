@@ -87,7 +87,7 @@ func TestMistakesInTags(t *testing.T) {
 		"no tag":    schema.Of[struct{ A string }],
 		"not exported": schema.Of[struct {
 			a string `config:"a"`
-		}], //nolint:unused // the mistake
+		}],
 		"empty name": schema.Of[struct {
 			A string `config:""`
 		}],

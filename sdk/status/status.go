@@ -123,12 +123,10 @@ func (e *Error) Is(target error) bool {
 // KindOf returns the kind of err: the outermost that err's chain holds, else what a gRPC status or a context's error
 // in it says, else Unknown. The kind of nil is Unknown; ask only about failures.
 func KindOf(err error) Kind {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.kind
 	}
-	var k Kind
-	if errors.As(err, &k) {
+	if k, ok := errors.AsType[Kind](err); ok {
 		return k
 	}
 	if k, ok := kindOfGRPC(err); ok {
@@ -160,8 +158,8 @@ func Retryable(err error) bool {
 // RetryAfter returns the time before which it makes no sense to try again, and false where err does not tell.
 func RetryAfter(err error) (time.Duration, bool) {
 	for err != nil {
-		var e *Error
-		if !errors.As(err, &e) {
+		e, ok := errors.AsType[*Error](err)
+		if !ok {
 			break
 		}
 		if e.retryAfter > 0 {

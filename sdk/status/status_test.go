@@ -141,24 +141,31 @@ func TestFromGRPCWithEndedContext(t *testing.T) {
 	defer cancel()
 	<-late.Done()
 	driver := status.ToGRPC(fmt.Errorf("put: %w", context.Canceled))
-	for _, c := range []struct {
+	type row struct {
 		name string
-		ctx  context.Context
 		err  error
 		want error
-	}{
-		{"given up", canceled, grpcstatus.Error(codes.Canceled, "context canceled"), context.Canceled},
-		{"given up, seen by the driver", canceled, driver, context.Canceled},
-		{"time ran out", late, grpcstatus.Error(codes.DeadlineExceeded, "x"), context.DeadlineExceeded},
-		{"time ran out, seen as given up", late, driver, context.DeadlineExceeded},
-		{"the driver's own cancellation", t.Context(), driver, context.Canceled},
-		{"the connection was closed", t.Context(), grpcstatus.Error(codes.Canceled, "closing"), status.Unavailable},
-		{"another failure", canceled, status.ToGRPC(status.Errorf(status.DataLoss, "x")), status.DataLoss},
-	} {
-		if got := status.FromGRPC(c.ctx, c.err); !errors.Is(got, c.want) {
-			t.Errorf("%s: %v (%q), want %v", c.name, got, status.KindOf(got), c.want)
+	}
+	check := func(ctx context.Context, rows ...row) {
+		for _, c := range rows {
+			if got := status.FromGRPC(ctx, c.err); !errors.Is(got, c.want) {
+				t.Errorf("%s: %v (%q), want %v", c.name, got, status.KindOf(got), c.want)
+			}
 		}
 	}
+	check(canceled,
+		row{"given up", grpcstatus.Error(codes.Canceled, "context canceled"), context.Canceled},
+		row{"given up, seen by the driver", driver, context.Canceled},
+		row{"another failure", status.ToGRPC(status.Errorf(status.DataLoss, "x")), status.DataLoss},
+	)
+	check(late,
+		row{"time ran out", grpcstatus.Error(codes.DeadlineExceeded, "x"), context.DeadlineExceeded},
+		row{"time ran out, seen as given up", driver, context.DeadlineExceeded},
+	)
+	check(t.Context(),
+		row{"the driver's own cancellation", driver, context.Canceled},
+		row{"the connection was closed", grpcstatus.Error(codes.Canceled, "closing"), status.Unavailable},
+	)
 	plain := errors.New("no status")
 	if got := status.FromGRPC(t.Context(), plain); !errors.Is(got, plain) {
 		t.Errorf("an error that is no status became %v", got)

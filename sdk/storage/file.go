@@ -94,7 +94,7 @@ func (r *extentReader) Read(p []byte) (int, error) {
 	}
 	n, err := r.file.Read(p)
 	r.left -= int64(n)
-	if err == io.EOF { //nolint:errorlint // Read returns it bare
+	if err == io.EOF {
 		return n, status.Errorf(status.InvalidArgument, "%s ended %d bytes too early", r.path, r.left)
 	}
 	return n, err

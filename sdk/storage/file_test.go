@@ -31,7 +31,9 @@ func TestFileIsReadOnce(t *testing.T) {
 		for _, sha := range [][]byte{nil, sum[:]} {
 			f := storage.File{Path: writeFile(t, content), Size: int64(len(content)), SHA256: sha}
 			for name, how := range map[string]func(io.Reader) io.Reader{
-				"at once": func(r io.Reader) io.Reader { return r }, "byte by byte": iotest.OneByteReader, "early end": iotest.DataErrReader,
+				"at once":      func(r io.Reader) io.Reader { return r },
+				"byte by byte": iotest.OneByteReader,
+				"early end":    iotest.DataErrReader,
 			} {
 				r, err := f.Open(t.Context())
 				if err != nil {

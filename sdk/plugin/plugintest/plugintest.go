@@ -23,7 +23,7 @@ func Dispense[T any](t testing.TB, p goplugin.GRPCPlugin) T {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("unix", filepath.Join(dir, "s")) //nolint:noctx // it is there at once
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", filepath.Join(dir, "s"))
 	if err != nil {
 		t.Fatal(err)
 	}

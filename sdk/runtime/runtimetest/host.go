@@ -34,7 +34,7 @@ func newHost(t *testing.T) *host {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "s")
-	listener, err := net.Listen("unix", path)
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -129,7 +129,7 @@ func work(ctx context.Context, asked <-chan struct{}, l Launched, child func() (
 
 // startChild starts a process that only SIGKILL ends, in the worker's own group.
 func startChild() (int, error) {
-	cmd := exec.Command(os.Args[0], ChildArg)
+	cmd := exec.Command(os.Args[0], ChildArg) //nolint:noctx // it is to outlive whatever does not kill it
 	if err := cmd.Start(); err != nil {
 		return 0, err
 	}
