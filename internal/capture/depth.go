@@ -56,12 +56,20 @@ func (d *depth) frame(at time.Time, since time.Duration) int64 {
 	latest := int64((since + slack) / d.tick)
 	k := latest
 	if d.latency > 0 {
-		k = min(latest, int64((since-d.latency+d.tick/2)/d.tick))
+		k = int64((since - d.latency + d.tick/2) / d.tick)
+		d.drift(since - d.latency - time.Duration(k)*d.tick)
+		k = min(k, latest)
 	} else if d.stream == settled {
 		d.latency = max(since-time.Duration(latest)*d.tick, slack)
 	}
 	d.content = max(d.content, k)
 	return d.content
+}
+
+// drift lets the latency follow the pictures' arrivals slowly, so that their scatter lies around it and half a tick is room
+// enough on both sides. Whole ticks are for echoes to tell.
+func (d *depth) drift(off time.Duration) {
+	d.latency = max(d.latency+min(max(off, -d.tick/4), d.tick/4)/16, slack)
 }
 
 // echo tells of a measurement: what was drawn for a tick came latency later. A measurement counts when the next one
