@@ -37,11 +37,12 @@ type Config struct {
 	UID, GID  int    // who Chrome runs as, and so who the sockets belong to
 	Width     int    // of the page, pixels, 1 to 2560
 	Height    int
-	WindowW   int     // of Chrome's window, which is larger where Chrome can't make it as small; the page is its top left
-	WindowH   int     //
-	FPS       int     // of the recording, 1 to 60
-	Constant  bool    // one picture per frame time, even where nothing changed
-	PageScale float64 // device pixels per CSS pixel; 0 is 1
+	WindowW   int           // of Chrome's window, which is larger where Chrome can't make it as small; the page is its top left
+	WindowH   int           //
+	FPS       int           // of the recording, 1 to 60
+	Constant  bool          // one picture per frame time, even where nothing changed
+	PageScale float64       // device pixels per CSS pixel; 0 is 1
+	Limit     time.Duration // of the recording; 0: none
 	Log       *slog.Logger
 }
 
@@ -78,6 +79,8 @@ type Session struct {
 	mu       sync.Mutex // guards all below; taken inside screen.Server's lock
 	now      int64      // the tick last begun
 	painted  chan struct{}
+	full     chan struct{}
+	limit    int64 // ticks
 	picture  *yuv.Picture
 	depth    depth
 	timeline timeline
@@ -98,7 +101,8 @@ func Open(cfg Config) (*Session, error) {
 	}
 	tick := newTicker(cfg.FPS)
 	s := &Session{
-		cfg: cfg, ticker: tick, done: make(chan struct{}), painted: make(chan struct{}),
+		cfg: cfg, ticker: tick, done: make(chan struct{}), painted: make(chan struct{}), full: make(chan struct{}),
+		limit:   tick.ticks(cfg.Limit),
 		picture: yuv.New(cfg.Width, cfg.Height), depth: depth{tick: tick.period},
 	}
 	s.slots = slots{ticks: int64(tick.perFrame), rate: int64(cfg.FPS), constant: cfg.Constant, last: -1}
@@ -161,6 +165,9 @@ func (s *Session) Close() {
 // Painted is closed when the page's window has shown its first picture.
 func (s *Session) Painted() <-chan struct{} { return s.painted }
 
+// Full is closed when the recording has reached its limit. Nothing more is recorded then; Stop ends it.
+func (s *Session) Full() <-chan struct{} { return s.full }
+
 // Record begins the recording with the next tick.
 func (s *Session) Record(sink Sink) error {
 	s.mu.Lock()
@@ -191,11 +198,14 @@ func (s *Session) Resume() {
 
 // begin opens a span at the next tick. Its first frame must be a picture, changed or not. The lock is held.
 func (s *Session) begin() {
-	if !s.timeline.open() {
+	if !s.timeline.open() && !s.isFull(s.now+1) {
 		s.timeline.begin(s.now + 1)
 		s.slots.begin(s.timeline.length(s.now + 1))
 	}
 }
+
+// isFull says that no tick from k on is recorded any more. The lock is held.
+func (s *Session) isFull(k int64) bool { return s.limit > 0 && s.timeline.length(k) >= s.limit }
 
 // Stop ends the recording with the next tick, waits for the pictures that are still on their way through Chrome, and
 // answers the recording's length.

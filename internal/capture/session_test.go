@@ -251,6 +251,36 @@ func TestStill(t *testing.T) {
 	}
 }
 
+// TestLimit: a recording with a limit is exactly that long, pauses not counted.
+func TestLimit(t *testing.T) {
+	s := openSession(t, 30, false)
+	s.limit = s.ticker.ticks(time.Second)
+	run(t, s, 0, 1, false)
+	k := &tape{}
+	_ = s.Record(k)
+	time.Sleep(300 * time.Millisecond)
+	s.Pause()
+	time.Sleep(300 * time.Millisecond)
+	select {
+	case <-s.Full():
+		t.Error("the pause was counted")
+	default:
+	}
+	s.Resume()
+	select {
+	case <-s.Full():
+	case <-time.After(10 * time.Second):
+		t.Fatal("the limit was not reached")
+	}
+	s.Resume() // changes nothing
+	if length := s.Stop(t.Context()); length != time.Second {
+		t.Errorf("%v recorded", length)
+	}
+	if k.samples != SampleRate {
+		t.Errorf("%d samples", k.samples)
+	}
+}
+
 // TestDropped: pictures that the encoder refuses are counted, and the last one is offered again.
 func TestDropped(t *testing.T) {
 	s := openSession(t, 30, false)

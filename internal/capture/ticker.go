@@ -32,6 +32,11 @@ func (t ticker) recorded(n int64) time.Duration {
 	return time.Duration(n) * time.Second / time.Duration(t.refresh)
 }
 
+// ticks answers how many ticks d is long.
+func (t ticker) ticks(d time.Duration) int64 {
+	return int64(d * time.Duration(t.refresh) / time.Second)
+}
+
 // time answers when tick k is due.
 func (t ticker) time(k int64) time.Time { return t.start.Add(t.recorded(k)) }
 
@@ -101,8 +106,13 @@ func (s *Session) beat(k int64, due time.Time) {
 	defer s.mu.Unlock()
 	s.now = k
 	s.stats.Late = max(s.stats.Late, time.Since(due))
-	if s.sink != nil && s.timeline.open() {
-		s.advance(s.slots.before(s.timeline.length(k - maxDepth/2)))
+	if s.sink == nil || !s.timeline.open() {
+		return
+	}
+	s.advance(s.slots.before(s.timeline.length(k - maxDepth/2)))
+	if s.isFull(k + 1) {
+		s.timeline.cease(k + 1)
+		close(s.full)
 	}
 }
 

@@ -23,8 +23,7 @@ const (
 	finishWithin  = 20 * time.Second       // for ffmpeg to write what it has, once it gets no more
 	closeWithin   = 5 * time.Second        // for Chrome to end
 	reportEvery   = time.Second
-	refreshWithin = 60 * time.Second      // for a page that is loaded again
-	limitEvery    = 50 * time.Millisecond // how often the length is compared with its limit
+	refreshWithin = 60 * time.Second // for a page that is loaded again
 )
 
 // recording is one recording of one page. One goroutine, run's, owns its state.
@@ -99,7 +98,8 @@ func (r *recording) open(ctx context.Context) (err error) {
 		Dir: sockets, UID: user.UID, GID: user.GID,
 		Width: r.spec.Width, Height: r.spec.Height, WindowW: width, WindowH: height,
 		FPS: r.spec.Video.FPS, Constant: r.spec.Video.ConstantFrameRate, PageScale: r.spec.Browser.DeviceScaleFactor,
-		Log: r.log,
+		Limit: r.spec.MaxDuration,
+		Log:   r.log,
 	})
 	if err != nil {
 		return err

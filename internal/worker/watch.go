@@ -35,8 +35,7 @@ func (r *recording) watch(ctx context.Context) (control.Reason, error) {
 		}
 	}()
 
-	limit, report := time.NewTicker(limitEvery), time.NewTicker(reportEvery)
-	defer limit.Stop()
+	report := time.NewTicker(reportEvery)
 	defer func() { r.endRefresh() }()
 	defer report.Stop()
 	calls, ready := r.browser.Calls(), r.readyTimer()
@@ -74,10 +73,8 @@ func (r *recording) watch(ctx context.Context) (control.Reason, error) {
 			if r.encoder == nil {
 				err = &failure{"StartSignalTimeout", errors.New("the page has not called startRecord within " + r.spec.ReadyTimeout.String())}
 			}
-		case <-limit.C:
-			if r.encoder != nil && r.screen.Stats().Recorded >= r.spec.MaxDuration {
-				return control.ReasonLimit, nil
-			}
+		case <-r.screen.Full():
+			return control.ReasonLimit, nil
 		case <-report.C:
 			r.report()
 		case <-r.browser.Done():
