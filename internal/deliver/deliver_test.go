@@ -21,6 +21,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// put is the call that sends the file.
+const put = "Put"
+
 // quick makes the waits of a test short.
 func quick() deliver.Options {
 	return deliver.Options{GiveUp: time.Minute, Call: 10 * time.Second, FirstWait: time.Millisecond}
@@ -89,7 +92,7 @@ func TestDelivered(t *testing.T) {
 
 	// Again, as after a crash: nothing is sent.
 	again := deliver.File(t.Context(), s, f, targets, o)
-	if again[0].Err != nil || again[0].Location != got[0].Location || count(calls(m), "Put") != 1 {
+	if again[0].Err != nil || again[0].Location != got[0].Location || count(calls(m), put) != 1 {
 		t.Errorf("%+v after %v", again, calls(m))
 	}
 }
@@ -99,7 +102,7 @@ func TestJournalledBeforeSent(t *testing.T) {
 	s, f := recording(t)
 	var known map[string]spool.Delivery
 	m := storagetest.NewMemory(storagetest.Options{Before: func(_ context.Context, c storagetest.Call) error {
-		if c.Method == "Put" {
+		if c.Method == put {
 			known = s.Facts().Deliveries
 		}
 		return nil
@@ -169,11 +172,12 @@ func TestFailures(t *testing.T) {
 				c.change(&o)
 			}
 			r := deliver.File(t.Context(), s, f, []deliver.Target{target("files", m)}, o)[0]
-			if deliver.Code(r.Err) != c.code || c.kind != nil && !errors.Is(r.Err, c.kind) || errors.Is(r.Err, deliver.ErrGaveUp) != c.gaveUp {
+			if deliver.Code(r.Err) != c.code || c.kind != nil && !errors.Is(r.Err, c.kind) ||
+				errors.Is(r.Err, deliver.ErrGaveUp) != c.gaveUp {
 				t.Errorf("%v, code %q", r.Err, deliver.Code(r.Err))
 			}
 			methods := calls(m)
-			if n := count(methods, "Put"); c.puts >= 0 && n != c.puts {
+			if n := count(methods, put); c.puts >= 0 && n != c.puts {
 				t.Errorf("%d Puts: %v", n, methods)
 			}
 			if count(methods, "Abort") > 0 != c.aborted {
@@ -214,7 +218,7 @@ func TestWhatTheStoreSaysIsCompared(t *testing.T) {
 			s, f := recording(t)
 			l := &liar{Memory: storagetest.NewMemory(storagetest.Options{}), change: change}
 			r := deliver.File(t.Context(), s, f, []deliver.Target{target("files", l)}, quick())[0]
-			if r.Err != nil || count(calls(l.Memory), "Put") != 2 {
+			if r.Err != nil || count(calls(l.Memory), put) != 2 {
 				t.Errorf("%+v after %v", r, calls(l.Memory))
 			}
 		})
@@ -241,7 +245,7 @@ func TestEndOfTheProcess(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	fenced := errors.New("fenced")
 	m := storagetest.NewMemory(storagetest.Options{Before: func(ctx context.Context, c storagetest.Call) error {
-		if c.Method == "Put" && c.Count == 1 {
+		if c.Method == put && c.Count == 1 {
 			cancel(fenced)
 			<-ctx.Done()
 			return ctx.Err()

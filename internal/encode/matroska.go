@@ -127,6 +127,8 @@ func elementID(b []byte, id uint32) []byte {
 // elementSize appends a size in its eight-byte form.
 func elementSize(b []byte, n uint64) []byte { return binary.BigEndian.AppendUint64(b, n|1<<56) }
 
-func number(id uint32, v uint64) []byte { return element(nil, id, binary.BigEndian.AppendUint64(nil, v)) }
+func number(id uint32, v uint64) []byte {
+	return element(nil, id, binary.BigEndian.AppendUint64(nil, v))
+}
 
 func text(id uint32, s string) []byte { return element(nil, id, []byte(s)) }

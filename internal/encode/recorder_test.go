@@ -203,7 +203,9 @@ func (f *film) play(d time.Duration, live bool) {
 	}
 }
 
-func (f *film) at(frame int) time.Duration { return time.Duration(frame) * time.Second / time.Duration(f.fps) }
+func (f *film) at(frame int) time.Duration {
+	return time.Duration(frame) * time.Second / time.Duration(f.fps)
+}
 
 func finish(t *testing.T, r *encode.Recorder) {
 	t.Helper()

@@ -47,7 +47,7 @@ func (n *run) watch(ctx context.Context, read chan error) (cause, readErr error)
 			if done == nil {
 				break // only what it wrote is still to be read
 			}
-			if err := dog.look(n.progress.now()); err != nil {
+			if err := dog.look(n.now()); err != nil {
 				return err, readErr
 			}
 		}

@@ -307,7 +307,7 @@ func (w *window) gave(shown []time.Duration, sync []bool, sound int64) {
 		}
 		kept := w.lost[:0]
 		for _, l := range w.lost {
-			if !near(l, t) && !(sync[i] && l < t) {
+			if !near(l, t) && (!sync[i] || l >= t) {
 				kept = append(kept, l)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -25,7 +26,7 @@ func (x *Index) Movie(end time.Duration) (*Movie, error) {
 	}
 	video := x.span(x.ticks(end, videoTimescale))
 	m := &Movie{
-		Extents:  x.extents[:len(x.extents):len(x.extents)],
+		Extents:  slices.Clip(x.extents),
 		Duration: time.Duration(rescale(video.end, int64(time.Second), videoTimescale)),
 		Pictures: x.video.len(),
 	}

@@ -27,16 +27,6 @@ func (l *rle) pop() uint32 {
 	return v
 }
 
-// last returns the last number. The list is not empty.
-func (l *rle) last() uint32 { return l.runs[len(l.runs)-1].value }
-
-// chunk is a row of samples that follow each other in the media data.
-type chunk struct {
-	offset int64 // from the first byte of all media data
-	count  uint32
-	entry  uint32 // the sample entry, from 1
-}
-
 // backwards returns a function that answers the numbers from the last to the first, and must not be called more often.
 func (l *rle) backwards() func() uint32 {
 	at, left := len(l.runs), uint32(0)
@@ -48,6 +38,13 @@ func (l *rle) backwards() func() uint32 {
 		left--
 		return l.runs[at].value
 	}
+}
+
+// chunk is a row of samples that follow each other in the media data.
+type chunk struct {
+	offset int64 // from the first byte of all media data
+	count  uint32
+	entry  uint32 // the sample entry, from 1
 }
 
 // table holds the samples of one track of the file in the order of decoding, about ten bytes each, in the form of the
@@ -121,11 +118,6 @@ func (t *table) pop() {
 		t.chunks = t.chunks[:len(t.chunks)-1]
 	}
 	t.next = -1
-}
-
-// present is the presentation time of the last sample in the order of decoding. The table is not empty.
-func (t *table) present() int64 {
-	return t.last + int64(int32(t.shifts.last()))
 }
 
 // firstPresent is the presentation time of the first sample. The table is not empty.

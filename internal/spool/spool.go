@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -291,10 +292,7 @@ func (s *Spool) Facts() Facts {
 	f := s.facts
 	f.Covered, f.Pictures = s.index.Covered(), s.index.Pictures()
 	f.Gaps, f.Marks = slices.Clone(f.Gaps), slices.Clone(f.Marks)
-	f.Deliveries = make(map[string]Delivery, len(s.facts.Deliveries))
-	for k, v := range s.facts.Deliveries {
-		f.Deliveries[k] = v
-	}
+	f.Deliveries = maps.Clone(f.Deliveries)
 	return f
 }
 
