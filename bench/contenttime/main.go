@@ -95,7 +95,7 @@ func main() {
 }
 
 func run(names string, runs int, length, late time.Duration, fps int, verbose bool) error {
-	srv, err := pages.Start("")
+	srv, err := pages.Start(context.Background(), "")
 	if err != nil {
 		return err
 	}
