@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -100,6 +102,11 @@ func New(ctx context.Context, env plugin.Env, c Config) (storage.Driver, error) 
 	if err != nil {
 		return nil, status.Wrap(status.InvalidArgument, err)
 	}
+	isNew := false
+	if u.Scheme == "file" {
+		_, err := os.Stat(u.Path)
+		isNew = errors.Is(err, fs.ErrNotExist)
+	}
 	bucket, err := blob.OpenBucket(ctx, u.String())
 	if err != nil {
 		kind := kindOf(err)
@@ -111,6 +118,9 @@ func New(ctx context.Context, env plugin.Env, c Config) (storage.Driver, error) 
 	d := &Driver{config: c, url: u, bucket: bucket}
 	if u.Scheme == "file" {
 		d.objects = &directory{root: u.Path, bucket: bucket}
+		if isNew {
+			syncAbove(u.Path)
+		}
 	} else {
 		d.objects = &objectStore{name: u.Host, bucket: bucket, log: env.Log}
 	}

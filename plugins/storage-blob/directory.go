@@ -164,21 +164,38 @@ func (d *directory) writeSynced(ctx context.Context, key string, r io.Reader, o 
 // syncUp writes the entries of dir and of the directories above it, up to the root, to the disk.
 func (d *directory) syncUp(dir string) error {
 	for {
-		f, err := os.Open(dir)
-		if err != nil {
+		if err := syncDir(dir); err != nil {
 			return err
-		}
-		err = f.Sync()
-		_ = f.Close()
-		// Some network file systems have no such thing as syncing a directory.
-		if err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
-			return fmt.Errorf("sync %s: %w", dir, err)
 		}
 		if dir == d.root || !strings.HasPrefix(dir, d.root) || dir == filepath.Dir(dir) {
 			return nil
 		}
 		dir = filepath.Dir(dir)
 	}
+}
+
+// syncAbove writes the entries of the directories above a root that was just made to the disk. Some of them may be closed to us;
+// those were not made by us.
+func syncAbove(root string) {
+	for dir := filepath.Dir(root); ; dir = filepath.Dir(dir) {
+		if syncDir(dir) != nil || dir == filepath.Dir(dir) {
+			return
+		}
+	}
+}
+
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	err = f.Sync()
+	// Some network file systems have no such thing as syncing a directory.
+	if err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
+		return fmt.Errorf("sync %s: %w", dir, err)
+	}
+	return nil
 }
 
 // removeStale removes what an earlier process of the same delivery left of the file when it was killed while it wrote. That it

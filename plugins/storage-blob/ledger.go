@@ -15,7 +15,7 @@ type ledger struct {
 }
 
 type record struct {
-	whole     bool // files holds all that was put: the delivery was opened here, and its state was handed to nobody else
+	whole     bool // the delivery was opened here, so a main file that was put here is not joined by files put elsewhere
 	committed bool
 	files     map[string]object // as they were sent, by name
 }

@@ -27,7 +27,7 @@ const asked = 16
 func (d *Driver) delivered(ctx context.Context, s storage.State, delivery storage.Delivery) (map[string]object, error) {
 	known, whole := d.ledger.known(s)
 	files := maps.Clone(known)
-	if !whole || len(known) > 1 {
+	if _, main := known[delivery.Main]; !whole || !main || len(known) > 1 {
 		var err error
 		if files, err = d.find(ctx, s, delivery); err != nil {
 			return nil, err

@@ -35,8 +35,11 @@ func (d *driver) Check(ctx context.Context) error {
 }
 
 func (d *driver) Open(ctx context.Context, v storage.Delivery) (storage.State, error) {
-	if _, err := v.Key(v.Main); err != nil || len(v.Target) > 0 {
-		return nil, status.Errorf(status.InvalidArgument, "name or target: %w", err)
+	if _, err := v.Key(v.Main); err != nil {
+		return nil, err
+	}
+	if len(v.Target) > 0 {
+		return nil, status.Errorf(status.InvalidArgument, "target: this storage has no settings of its own")
 	}
 	s, err := json.Marshal(v)
 	return s, errors.Join(err, ctx.Err())
@@ -53,8 +56,11 @@ func (d *driver) file(ctx context.Context, s storage.State) (string, error) {
 
 func (d *driver) Put(ctx context.Context, s storage.State, f storage.File) error {
 	file, err := d.file(ctx, s)
-	if err != nil || f.Name != filepath.Base(file) {
-		return errors.Join(err, status.Errorf(status.InvalidArgument, "a delivery is one file here, not %q", f.Name))
+	if err != nil {
+		return err
+	}
+	if f.Name != filepath.Base(file) {
+		return status.Errorf(status.InvalidArgument, "a delivery is one file here, not %q", f.Name)
 	}
 	r, err := f.Open(ctx)
 	if err != nil {
