@@ -133,7 +133,8 @@ func storageAbilities(c storage.Capabilities) string {
 		has  bool
 		word string
 	}{
-		{c.Parts, "parts"}, {c.OutOfOrder, "in any order"}, {c.EqualParts, "of equal size"}, {c.Folders, "folders"}, {c.ReadBack, "read back"},
+		{c.Parts, "parts"}, {c.OutOfOrder, "in any order"}, {c.EqualParts, "of equal size"},
+		{c.Folders, "folders"}, {c.ReadBack, "read back"},
 	} {
 		if ability.has {
 			words = append(words, ability.word)

@@ -14,7 +14,7 @@ import (
 type show struct {
 	bar  *progressbar.ProgressBar // nil: nobody looks
 	goal time.Duration
-	last string
+	over bool // no figures any more
 }
 
 // newShow shows progress towards a goal; a goal of zero is not known.
@@ -42,21 +42,22 @@ func newShow(w io.Writer, goal time.Duration) *show {
 
 // figures shows what has been recorded so far.
 func (s *show) figures(p control.Progress) {
-	if s.bar == nil || p.Frames == 0 {
+	if s.bar == nil || s.over || p.Frames == 0 {
 		return
 	}
-	line := fmt.Sprintf("%s  %d frames  %d dropped  %s  %.2f cores",
-		clock(p.Recorded), p.Frames, p.Dropped, bytesText(p.Spooled), cores(p.CPU, p.Recorded))
-	s.bar.Describe(line)
+	// A terminal that went away is no reason to stop recording, so errors are nobody's business. A full bar would end.
 	if s.goal == 0 {
-		_ = s.bar.Add(1) // a terminal that went away is no reason to stop recording
-		return
+		_ = s.bar.Add(1)
+	} else {
+		_ = s.bar.Set64(min(p.Recorded, s.goal-time.Millisecond).Milliseconds())
 	}
-	_ = s.bar.Set64(min(p.Recorded, s.goal-time.Millisecond).Milliseconds())
+	s.bar.Describe(fmt.Sprintf("%s  %d frames  %d dropped  %s  %.2f cores",
+		clock(p.Recorded), p.Frames, p.Dropped, bytesText(p.Spooled), cores(p.CPU, p.Recorded)))
 }
 
 // stopping says that the first Ctrl-C was heard.
 func (s *show) stopping() {
+	s.over = true
 	if s.bar != nil {
 		s.bar.Describe("stopping: the file is being finished")
 	}
