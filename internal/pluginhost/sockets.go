@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	socketPrefix = "recordhost-"
+	// socketPrefix is no other folder's: whatever begins with it, is old and is not locked gets removed.
+	socketPrefix = "recordhost-plugins-"
 
 	// maxSocketDir keeps whole paths below the 108 bytes that a socket's address holds: go-plugin adds a folder and a
 	// file with random names.
