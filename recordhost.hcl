@@ -44,8 +44,7 @@ engine {
   # Chrome's sandbox. "off" only where it cannot work and every page is trusted.
   # sandbox = "on"
 
-  # page_timeout   = "1m"   # for a page to load
-  # resume_within  = "10m"  # a recording that could not go on for longer than this is ended, and what there is delivered
+  # page_timeout   = "1m"   # for a page to load; a second attempt gets half of it
   # max_lifetime   = "24h"  # a task that nobody stops, waiting or paused, is stopped then
   # upload_give_up = "24h"  # a delivery that keeps failing is given up then; the recording stays below data_dir
 }

@@ -77,6 +77,8 @@ type Options struct {
 	Timezone          string  // a name as Europe/Vienna
 	DeviceScaleFactor float64 // 0: 1. The picture keeps its size, the page sees fewer CSS pixels
 
+	LoadTimeout time.Duration // for a page to load; a second attempt gets half of it. Zero: 60 s
+
 	ExtraFlags []string // the operator's, never a caller's
 
 	Log *slog.Logger // nil: none
@@ -99,6 +101,9 @@ func (o *Options) check() error {
 		return errors.New("browser: the user agent is not plain text")
 	case slices.ContainsFunc(o.ExtraFlags, func(f string) bool { return !strings.HasPrefix(f, "--") }):
 		return errors.New("browser: an extra flag does not begin with --")
+	}
+	if o.LoadTimeout <= 0 {
+		o.LoadTimeout = loadTimeout
 	}
 	if o.User == (User{}) {
 		o.User = DefaultUser()

@@ -13,9 +13,8 @@ import (
 )
 
 const (
-	loadTimeout  = 60 * time.Second // of the first attempt
-	retryTimeout = 30 * time.Second // of the second
-	retryPause   = time.Second
+	loadTimeout = 60 * time.Second // of the first attempt, where Options do not say
+	retryPause  = time.Second
 
 	// parsedGrace is how long a page whose document is there may wait for its load event: a picture that never ends or
 	// a slow counter would otherwise hold up a lesson that everybody can see.
@@ -74,7 +73,7 @@ func (b *Browser) load(ctx context.Context, begin func(context.Context) error) e
 	b.loading.Store(true)
 	defer b.loading.Store(false)
 
-	err := b.attempt(ctx, loadTimeout, begin)
+	err := b.attempt(ctx, b.opts.LoadTimeout, begin)
 	var failed *LoadError
 	if !errors.As(err, &failed) {
 		return err
@@ -86,7 +85,7 @@ func (b *Browser) load(ctx context.Context, begin func(context.Context) error) e
 	case <-ctx.Done():
 		return fmt.Errorf("browser: load: %w", context.Cause(ctx))
 	}
-	return b.attempt(ctx, retryTimeout, begin)
+	return b.attempt(ctx, b.opts.LoadTimeout/2, begin)
 }
 
 func (b *Browser) attempt(ctx context.Context, timeout time.Duration, begin func(context.Context) error) error {

@@ -48,7 +48,6 @@ type Engine struct {
 	FFmpeg       string        // path; empty: the host looks for it
 	Sandbox      bool          // Chrome's own
 	PageTimeout  time.Duration // for a page to load
-	ResumeWithin time.Duration // an outage longer than this ends the recording
 	MaxLifetime  time.Duration // of a task that nobody stops, until it is stopped
 	UploadGiveUp time.Duration // after which a delivery that fails is given up
 }
@@ -62,7 +61,6 @@ func defaults() Config {
 			FPS:          30,
 			Sandbox:      true,
 			PageTimeout:  time.Minute,
-			ResumeWithin: 10 * time.Minute,
 			MaxLifetime:  24 * time.Hour,
 			UploadGiveUp: 24 * time.Hour,
 		},

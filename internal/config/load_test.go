@@ -47,7 +47,6 @@ engine {
   ffmpeg         = "/usr/local/bin/ffmpeg"
   sandbox        = "off"
   page_timeout   = "30s"
-  resume_within  = "5m"
   max_lifetime   = "12h"
   upload_give_up = "1h30m"
 }
@@ -74,7 +73,7 @@ storage "blob" "archive" {
 		Engine: Engine{
 			FPS: 25, CRF: 20, Preset: "fast", AudioBitrate: 96000,
 			Chrome: filepath.Join(dir, "chrome/chrome"), FFmpeg: "/usr/local/bin/ffmpeg",
-			PageTimeout: 30 * time.Second, ResumeWithin: 5 * time.Minute, MaxLifetime: 12 * time.Hour, UploadGiveUp: 90 * time.Minute,
+			PageTimeout: 30 * time.Second, MaxLifetime: 12 * time.Hour, UploadGiveUp: 90 * time.Minute,
 		},
 		Runtimes: []Plugin{
 			{Kind: "runtime", Plugin: "local", Name: "here", SHA256: []byte(strings.Repeat("\x0f", 32))},
@@ -112,7 +111,6 @@ func TestDefaultsAreInRange(t *testing.T) {
 engine {
   fps            = 30
   page_timeout   = "`+d.PageTimeout.String()+`"
-  resume_within  = "`+d.ResumeWithin.String()+`"
   max_lifetime   = "`+d.MaxLifetime.String()+`"
   upload_give_up = "`+d.UploadGiveUp.String()+`"
 }`)
@@ -171,8 +169,8 @@ func TestMistakes(t *testing.T) {
 		{"no word of the list", "engine { sandbox = \"maybe\" }", []string{`1:20: sandbox must be one of "on", "off", not "maybe"`}},
 		{"no duration", "engine { page_timeout = \"soon\" }",
 			[]string{`1:25: page_timeout must be a duration such as "90s" or "1h30m", from 1s to 10m, not "soon"`}},
-		{"duration without unit", "engine { resume_within = 600 }",
-			[]string{`1:26: resume_within must be a duration such as "90s" or "1h30m", from 0s to 24h, not 600`}},
+		{"duration without unit", "engine { max_lifetime = 600 }",
+			[]string{`1:25: max_lifetime must be a duration such as "90s" or "1h30m", from 1m to 720h, not 600`}},
 		{"path wanted", `plugin_dir = ""`, []string{`1:14: plugin_dir must be a path, not ""`}},
 		{"open to the world", `api { listen = "0.0.0.0:8080" }`, []string{`1:16: listen must be ` + listen + `, not "0.0.0.0:8080"`}},
 		{"every address", `api { listen = ":8080" }`, []string{`1:16: listen must be ` + listen + `, not ":8080"`}},

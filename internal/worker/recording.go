@@ -115,7 +115,7 @@ func (r *recording) browserOptions(user browser.User) browser.Options {
 		Width: r.spec.Width, Height: r.spec.Height, User: user, NoSandbox: !b.Sandbox,
 		TaskID: r.spec.TaskID, Status: "normal",
 		Headers: b.Headers, UserAgent: b.UserAgent, Locale: b.Locale, Timezone: b.Timezone,
-		DeviceScaleFactor: b.DeviceScaleFactor, Log: r.log,
+		DeviceScaleFactor: b.DeviceScaleFactor, LoadTimeout: r.spec.PageTimeout, Log: r.log,
 	}
 	for _, c := range b.Cookies {
 		o.Cookies = append(o.Cookies, browser.Cookie{Name: c.Name, Value: c.Value, Path: c.Path})
