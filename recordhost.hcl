@@ -32,9 +32,9 @@ engine {
   fps = 30 # frames a second, 1 to 60, where a request does not say
 
   # Quality and effort of the picture's encoder, libx264: a lower crf is a better picture, a slower preset a smaller file.
-  # Without them the encoder's own defaults hold, which were chosen by measurement. audio_bitrate is in bit/s.
-  # crf           = 25
-  # preset        = "veryfast"
+  # Without them the encoder's own defaults hold, chosen by measurement and close to these. audio_bitrate is in bit/s.
+  # crf           = 23
+  # preset        = "superfast"
   # audio_bitrate = 128000
 
   # The browser's own binary (not a wrapper script) and ffmpeg. Without them recordhost looks in the usual places.

@@ -176,7 +176,7 @@ func (r *reader) engineFields() []field {
 	return []field{
 		integer("fps", &e.FPS, 1, 60),
 		integer("crf", &e.CRF, 1, 51),
-		oneOf("preset", &e.Preset, "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"),
+		oneOf("preset", &e.Preset, "ultrafast", "superfast", "veryfast", "faster", "fast", "medium"),
 		integer("audio_bitrate", &e.AudioBitrate, 32_000, 320_000),
 		path("chrome", &e.Chrome, r.dir),
 		path("ffmpeg", &e.FFmpeg, r.dir),
