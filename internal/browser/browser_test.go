@@ -53,7 +53,7 @@ func testOptions(t *testing.T) Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root, err := os.MkdirTemp("", "rh") //nolint:usetesting // the parent of t.TempDir is closed to the user that Chrome runs as
+	root, err := os.MkdirTemp("", "rh") // the parent of t.TempDir is closed to the user that Chrome runs as
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ func TestSocketDirIsShortPrivateAndLocked(t *testing.T) {
 }
 
 func TestStaleSocketDirsAreRemoved(t *testing.T) {
-	base, err := os.MkdirTemp("", "") //nolint:usetesting // t.TempDir may be too long a path for sockets
+	base, err := os.MkdirTemp("", "") // t.TempDir may be too long a path for sockets
 	if err != nil {
 		t.Fatal(err)
 	}
