@@ -1,9 +1,12 @@
 package encode
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -11,9 +14,9 @@ const (
 	// look is the time between two looks at ffmpeg. Looks are counted, not time: a machine that slept has not looked.
 	look = 250 * time.Millisecond
 
-	// An ffmpeg that has work, takes nothing and gives nothing is hung after soon looks when it does not compute either,
-	// and after late looks in any case.
-	soon = 6
+	// An ffmpeg that has work, takes nothing and gives nothing is hung after soon looks when it does not even want to
+	// compute, and after late looks in any case.
+	soon = 4
 	late = 24
 
 	// idle is how little CPU time counts as none.
@@ -30,7 +33,8 @@ var errHung = errors.New("ffmpeg hangs")
 func (n *run) watch(ctx context.Context, read chan error) (cause, readErr error) {
 	ticker := time.NewTicker(look)
 	defer ticker.Stop()
-	dog := watchdog{cpu: func() (time.Duration, error) { return n.child.Identity().CPU() }}
+	id := n.child.Identity()
+	dog := watchdog{cpu: id.CPU, wants: func() bool { return wantsCPU(id.PID) }}
 	done := n.child.Done()
 	for {
 		select {
@@ -57,6 +61,24 @@ func (n *run) watch(ctx context.Context, read chan error) (cause, readErr error)
 	}
 }
 
+// wantsCPU tells whether any thread of a process is runnable, or in a wait that is not its own fault. On a machine that
+// has more to do than it can, that is not a hang.
+func wantsCPU(pid int) bool {
+	stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid)) // the pattern is well-formed
+	for _, path := range stats {
+		stat, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		// The state follows the name, which stands in brackets and may hold any character.
+		if _, state, ok := bytes.Cut(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" ")); ok &&
+			(bytes.HasPrefix(state, []byte("R")) || bytes.HasPrefix(state, []byte("D"))) {
+			return true
+		}
+	}
+	return false
+}
+
 // glance is progress at one moment.
 type glance struct {
 	written, fragments, fedSound int64
@@ -73,7 +95,8 @@ func (p *progress) now() glance {
 
 // watchdog judges by a row of glances whether ffmpeg hangs.
 type watchdog struct {
-	cpu func() (time.Duration, error)
+	cpu   func() (time.Duration, error)
+	wants func() bool // it is running, would if it could, or waits for the disk
 
 	last    glance
 	stalled int           // looks since ffmpeg last did something, while it had work
@@ -101,7 +124,7 @@ func (d *watchdog) look(g glance) error {
 	case d.stalled >= late:
 		return fmt.Errorf("%w: it has taken nothing for %v", errHung, late*look)
 	case d.stalled >= soon:
-		if spent, err := d.cpu(); err == nil && spent-d.spent < idle {
+		if spent, err := d.cpu(); err == nil && spent-d.spent < idle && !d.wants() {
 			return fmt.Errorf("%w: it has neither taken anything nor computed for %v", errHung, time.Duration(d.stalled)*look)
 		}
 	case d.barren >= late && g.fedSound-d.sound > samples(dry):

@@ -20,18 +20,20 @@ import (
 )
 
 // muxing is how the encoder has ffmpeg write its fragments.
-var muxing = []string{
-	"-bsf:v", `setts=pts=PTS:dts=DTS:duration=max(NEXT_DTS-DTS\,1)`, "-avoid_negative_ts", "disabled", "-use_editlist", "0",
-	"-movflags", "+frag_keyframe+empty_moov+default_base_moof+frag_discont+skip_trailer",
-	"-frag_duration", "500000", "-video_track_timescale", "90000", "-flush_packets", "1", "-f", "mp4",
+func muxing() []string {
+	return []string{
+		"-bsf:v", `setts=pts=PTS:dts=DTS:duration=max(NEXT_DTS-DTS\,1)`, "-avoid_negative_ts", "disabled", "-use_editlist", "0",
+		"-movflags", "+frag_keyframe+empty_moov+default_base_moof+frag_discont+skip_trailer",
+		"-frag_duration", "500000", "-video_track_timescale", "90000", "-flush_packets", "1", "-f", "mp4",
+	}
 }
 
-func ffmpeg(t *testing.T, args ...string) []byte {
+func ffmpeg(t testing.TB, args ...string) []byte {
 	t.Helper()
 	return command(t, "ffmpeg", append([]string{"-v", "error", "-y"}, args...)...)
 }
 
-func command(t *testing.T, name string, args ...string) []byte {
+func command(t testing.TB, name string, args ...string) []byte {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -46,7 +48,7 @@ func command(t *testing.T, name string, args ...string) []byte {
 }
 
 // run encodes a test picture and a tone into a file, as one run of the encoder would be, with B-frames.
-func run(t *testing.T, seconds float64, fps int, more ...string) string {
+func run(t testing.TB, seconds float64, fps int, more ...string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "run.mp4")
 	args := []string{
@@ -55,7 +57,7 @@ func run(t *testing.T, seconds float64, fps int, more ...string) string {
 		"-c:v", "libx264", "-preset", "superfast", "-bf", "3", "-g", strconv.Itoa(2 * fps), "-pix_fmt", "yuv420p",
 		"-c:a", "aac", "-ac", "2",
 	}
-	ffmpeg(t, append(append(append(args, muxing...), more...), path)...)
+	ffmpeg(t, append(append(append(args, muxing()...), more...), path)...)
 	return path
 }
 
@@ -358,6 +360,11 @@ func parseHead(t *testing.T, path string) *mp4.Init {
 
 // FuzzReader: whatever a stream holds, it is read or refused.
 func FuzzReader(f *testing.F) {
+	whole, err := os.ReadFile(run(f, 0.1, 10))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole)
 	f.Add([]byte("\x00\x00\x00\x10ftypisom\x00\x00\x02\x00\x00\x00\x00\x08moov"))
 	f.Add([]byte("\x00\x00\x00\x01ftyp\x00\x00\x00\x00\x00\x00\x00\x18aaaaaaaa"))
 	f.Fuzz(func(_ *testing.T, b []byte) {
@@ -366,9 +373,11 @@ func FuzzReader(f *testing.F) {
 			return
 		}
 		for {
-			if _, _, err := r.Next(); err != nil {
+			data, fragment, err := r.Next()
+			if err != nil {
 				return
 			}
+			fragment.Whole(data)
 		}
 	})
 }

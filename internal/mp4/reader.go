@@ -99,13 +99,17 @@ func (r *Reader) box() (string, error) {
 	if size > maxBox {
 		return "", fmt.Errorf("mp4: stream: a %q box of %d bytes", kind, size)
 	}
-	start := len(r.buf)
-	r.buf = grow(r.buf, int(size))
-	if _, err := io.ReadFull(r.r, r.buf[start:]); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
+	for size > 0 { // in steps: a box may claim more than ever comes
+		n := min(size, 1<<20)
+		start := len(r.buf)
+		r.buf = grow(r.buf, int(n))
+		if _, err := io.ReadFull(r.r, r.buf[start:]); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return "", err
 		}
-		return "", err
+		size -= n
 	}
 	return kind, nil
 }
