@@ -77,7 +77,7 @@ func finished(t *testing.T, host *product.Host, task string) film {
 	if d.Result == nil || len(d.Result.Videos) != 1 {
 		t.Fatalf("result %+v", d.Result)
 	}
-	return develop(t, d, host.File(d.Result.Videos[0]))
+	return develop(t, d, host.File(task, d.Result.Videos[0]))
 }
 
 // wait lets time pass that a recording is to have.

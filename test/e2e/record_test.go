@@ -45,10 +45,10 @@ func TestTheDocumentIsRecordedAsWellAsACanvas(t *testing.T) {
 
 func TestManualStartWaitsForThePage(t *testing.T) {
 	server := servePages(t)
-	f := record(t, server.URL("frames.html?manual=1"), "--manual-start", "--duration", "3s", "--width", "640", "--height", "360")
+	f := record(t, server.URL("frames.html?manual=1"), "--manual-start", "--duration", "5s", "--width", "640", "--height", "360")
 	r := f.read(t)
-	checkWhole(t, r, 3*time.Second)
-	near(t, "length", f.video.FileDuration, 3, 1.0/30)
+	checkWhole(t, r, 5*time.Second)
+	near(t, "length", f.video.FileDuration, 5, 1.0/30)
 	// The page calls startRecord() when its clock shows three seconds.
 	if first := f.recording(t).Frames[0].Clock; first < 2900 || first > 5000 {
 		t.Errorf("the first picture is of the page's millisecond %d, want 3000", first)

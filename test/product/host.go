@@ -223,14 +223,14 @@ func (h *Host) AwaitRecorded(ctx context.Context, task string, length time.Durat
 	return err
 }
 
-// File is where a delivered video lies.
-func (h *Host) File(v Video) string { return filepath.Join(h.Files, filepath.FromSlash(v.Filename)) }
+// File is where a video of the task was delivered to.
+func (h *Host) File(task string, v Video) string { return filepath.Join(h.Files, task, filepath.FromSlash(v.Filename)) }
 
 // Below are the processes that the host started, and those that these started.
 func (h *Host) Below() ([]processes.Process, error) { return processes.Below(h.run.PID()) }
 
-// Close ends the host, as a supervisor would, and waits for it. What outlives it though every task has finished is named
-// in the error, and killed.
+// Close ends the host, as a supervisor would, and waits for it. A worker whose task has finished may take a moment longer;
+// what does not end by itself is named in the error, and killed.
 func (h *Host) Close(ctx context.Context) error {
 	below, err := h.Below()
 	if err != nil {
@@ -241,28 +241,54 @@ func (h *Host) Close(ctx context.Context) error {
 	if err == nil && exit.Err() != nil {
 		err = fmt.Errorf("the host ended wrongly: %w", exit.Err())
 	}
-	left, leftErr := killLeft(below)
+	left, leftErr := awaitGone(ctx, below)
 	if len(left) > 0 {
 		leftErr = errors.Join(leftErr, fmt.Errorf("outlived the host: %s", strings.Join(left, ", ")))
 	}
 	return errors.Join(err, leftErr)
 }
 
-// killLeft kills those of the processes that still run, and names them.
-func killLeft(candidates []processes.Process) ([]string, error) {
+// awaitGone waits until the processes have ended by themselves, kills those that do not, and names these.
+func awaitGone(ctx context.Context, candidates []processes.Process) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, stopGrace)
+	defer cancel()
+	again := time.NewTicker(pollEach)
+	defer again.Stop()
+	for {
+		left, err := running(candidates)
+		if err != nil || len(left) == 0 {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return kill(left)
+		case <-again.C:
+		}
+	}
+}
+
+func running(candidates []processes.Process) ([]processes.Process, error) {
 	all, err := processes.All()
 	if err != nil {
 		return nil, err
 	}
-	var left []string
-	for _, p := range candidates {
-		if _, runs := all[p.Key]; runs {
-			left = append(left, fmt.Sprintf("%s (%d)", p.Name, p.PID))
-			err = errors.Join(err, syscall.Kill(p.PID, syscall.SIGKILL))
+	return slices.DeleteFunc(slices.Clone(candidates), func(p processes.Process) bool {
+		_, runs := all[p.Key]
+		return !runs
+	}), nil
+}
+
+func kill(processes []processes.Process) ([]string, error) {
+	var names []string
+	var failed error
+	for _, p := range processes {
+		names = append(names, fmt.Sprintf("%s (%d)", p.Name, p.PID))
+		if err := syscall.Kill(p.PID, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			failed = errors.Join(failed, err)
 		}
 	}
-	slices.Sort(left)
-	return left, err
+	slices.Sort(names)
+	return names, failed
 }
 
 // Log is what the host wrote to its standard error, once it has ended.
