@@ -31,7 +31,7 @@ demo: deps build ## record the demo page for 10 seconds into recordings/demo.mp4
 	@go run ./hack/demo
 
 .PHONY: test
-test: build ## run every test: units, plugin conformance over gRPC, recordings in a real Chrome
+test: ## run every test: units, plugin conformance over gRPC, recordings in a real Chrome
 	@hack/deps.sh $(TEST_PACKAGES)
 	@set +e; { \
 	  go test -json -race -timeout 10m $$(go list ./... | grep -v /test/e2e); \

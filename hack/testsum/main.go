@@ -39,16 +39,22 @@ type summary struct {
 
 func main() {
 	started := time.Now()
-	s := summary{out: os.Stdout, output: map[string]*bytes.Buffer{}, failing: map[string]bool{}, parents: map[string]bool{}}
+	s := newSummary(os.Stdout)
 	if err := s.read(os.Stdin); err != nil {
 		fmt.Fprintln(os.Stderr, "testsum: cannot read the tests' output:", err)
 		os.Exit(2)
 	}
 	fmt.Fprintln(s.out, s.line(time.Since(started)))
-	if s.failed+s.broken > 0 {
+	if s.bad() {
 		os.Exit(1)
 	}
 }
+
+func newSummary(out io.Writer) *summary {
+	return &summary{out: out, output: map[string]*bytes.Buffer{}, failing: map[string]bool{}, parents: map[string]bool{}}
+}
+
+func (s *summary) bad() bool { return s.failed+s.broken > 0 }
 
 // read takes in the whole stream. A line that is no event is shown as it is: the go command itself complains so.
 func (s *summary) read(r io.Reader) error {
@@ -57,7 +63,9 @@ func (s *summary) read(r io.Reader) error {
 	for lines.Scan() {
 		var e event
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			fmt.Fprintln(s.out, lines.Text())
+			if !strings.HasPrefix(lines.Text(), "go: downloading ") {
+				fmt.Fprintln(s.out, lines.Text())
+			}
 			continue
 		}
 		s.add(e)
