@@ -33,10 +33,7 @@ demo: deps build ## record the demo page for 10 seconds into recordings/demo.mp4
 .PHONY: test
 test: ## run every test: units, plugin conformance over gRPC, recordings in a real Chrome
 	@hack/deps.sh $(TEST_PACKAGES)
-	@set +e; { \
-	  go test -json -race -timeout 10m $$(go list ./... | grep -v /test/e2e); \
-	  go test -json -race -timeout 15m -p 1 ./test/e2e/...; \
-	} 2>&1 | go run ./hack/testsum; exit "$${PIPESTATUS[1]}"
+	@hack/test.sh
 
 .PHONY: lint
 lint: ## check the code's form: gofmt, go vet, golangci-lint

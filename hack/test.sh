@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Runs every test with the race detector: first those of the packages, then, one at a time, those that record with a real
+# Chrome. Shows what failed, and ends with one line that counts.
+set -eu -o pipefail
+cd "$(dirname "$0")/.."
+
+packages=$(go list ./...)
+failed=0
+
+run() {
+  go test -json -race "$@" || failed=1
+}
+
+{
+  # shellcheck disable=SC2046 # a word for each package
+  run -timeout 10m $(grep -v /test/e2e <<<"$packages")
+  # shellcheck disable=SC2046
+  run -timeout 20m -p 1 $(grep /test/e2e <<<"$packages")
+  exit "$failed"
+} 2>&1 | go run ./hack/testsum
