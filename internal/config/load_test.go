@@ -156,7 +156,7 @@ func TestMistakes(t *testing.T) {
 			`1:9: "../sh" is no plugin's name: lower case letters, digits and dashes`}},
 		{"no name", `storage "blob" "" {}`, []string{
 			`1:1: default_storage is missing: it must name one of the 2 blocks storage`,
-			`1:16: "" is no name: up to 64 letters, digits, dashes and underscores`}},
+			`1:16: "" is no name: up to 63 letters, digits, dashes and underscores`}},
 		{"twice", "default_storage = \"files\"\nstorage \"blob\" \"files\" {}",
 			[]string{`4:16: there is a storage "files" already, at line 2`}},
 		{"block twice", "api {}\napi {}", []string{`2:1: there is a block api already, at line 1`}},

@@ -48,7 +48,7 @@ func (r *reader) plugins(blocks hcl.Blocks) []Plugin {
 			r.errs = append(r.errs, errorf(b.LabelRanges[0], "%q is no plugin's name: lower case letters, digits and dashes", p.Plugin))
 		}
 		if !goodName(p.Name) {
-			r.errs = append(r.errs, errorf(b.LabelRanges[1], "%q is no name: up to 64 letters, digits, dashes and underscores", p.Name))
+			r.errs = append(r.errs, errorf(b.LabelRanges[1], "%q is no name: up to 63 letters, digits, dashes and underscores", p.Name))
 		}
 		if line, taken := lines[p.Name]; taken {
 			r.errs = append(r.errs, errorf(b.LabelRanges[1], "there is a %s %q already, at line %d", p.Kind, p.Name, line))
@@ -81,7 +81,10 @@ func commonFields(p *Plugin) []field {
 	}
 }
 
-func goodPlugin(s string) bool { return regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`).MatchString(s) }
-func goodName(s string) bool {
-	return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`).MatchString(s)
-}
+var (
+	pluginForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+	nameForm   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$`)
+)
+
+func goodPlugin(s string) bool { return pluginForm.MatchString(s) }
+func goodName(s string) bool   { return nameForm.MatchString(s) }
