@@ -31,6 +31,7 @@ type client struct {
 	fds     []int
 	serial  uint32
 	shm     int64 // bytes mapped
+	lost    int   // pictures that could not be read
 
 	outMu  sync.Mutex
 	outOn  *sync.Cond
@@ -146,9 +147,6 @@ func (c *client) takeFDs(oob []byte) error {
 			continue
 		}
 		c.fds = append(c.fds, fds...)
-		for _, fd := range fds {
-			unix.CloseOnExec(fd)
-		}
 	}
 	if len(c.fds) > maxFDs {
 		return fmt.Errorf("%d file descriptors waiting", len(c.fds))

@@ -263,6 +263,45 @@ func TestMemoryTakenAway(t *testing.T) {
 	wait(t, v.frames)
 }
 
+// TestOverlappingDamage: no commit costs more than one whole picture, however often it names the same pixels.
+func TestOverlappingDamage(t *testing.T) {
+	s, v := serve(t)
+	w := open(t, s)
+	for range maxDamage - 1 {
+		w.send(event(w.surface, 9).int(0).int(0).int(64).int(48), -1)
+	}
+	w.commit(0, 0, 1, 1)
+	if f := wait(t, v.frames); len(f.Damage) != 1 || f.Damage[0] != (Rect{0, 0, 64, 48}) {
+		t.Errorf("damage %v", f.Damage)
+	}
+}
+
+// TestNothingKept: a client that is disconnected for taking an id twice leaves no descriptor and no mapping behind.
+func TestNothingKept(t *testing.T) {
+	for name, breakIt := range map[string]func(w *window){
+		"pool":   func(w *window) { w.send(event(4, 0).uint(w.surface).int(4096), w.memory) },
+		"buffer": func(w *window) { w.send(event(w.buffer-1, 0).uint(w.surface).int(0).int(1).int(1).int(4).uint(0), -1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, v := serve(t)
+			w := open(t, s)
+			w.commit(0, 0, 64, 48)
+			wait(t, v.frames)
+			s.mu.Lock()
+			var c *client
+			for c = range s.clients {
+			}
+			s.mu.Unlock()
+			breakIt(w)
+			w.closed()
+			s.Close() // waits for the client's end
+			if c.shm != 0 || len(c.objects) != 0 {
+				t.Errorf("%d bytes and %d objects left", c.shm, len(c.objects))
+			}
+		})
+	}
+}
+
 // TestBrokenProtocol: whoever breaks the rules is disconnected, and the next client is served all the same.
 func TestBrokenProtocol(t *testing.T) {
 	for name, breakIt := range map[string]func(w *window){

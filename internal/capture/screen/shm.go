@@ -39,7 +39,11 @@ func (shm) request(c *client, _ uint32, opcode uint16, r *reader) error {
 		_ = unix.Close(fd)
 		return err
 	}
-	return c.add(id, p)
+	if err := c.add(id, p); err != nil {
+		p.destroy(c)
+		return err
+	}
+	return nil
 }
 
 // pool is wl_shm_pool: a mapping of the client's memory. It lives as long as the pool object or one of its buffers.
@@ -60,8 +64,11 @@ func (p *pool) request(c *client, id uint32, opcode uint16, r *reader) error {
 		if err := b.check(); err != nil {
 			return err
 		}
+		if err := c.add(newID, b); err != nil {
+			return err
+		}
 		p.refs++
-		return c.add(newID, b)
+		return nil
 	case 1: // destroy
 		c.remove(id)
 		return nil

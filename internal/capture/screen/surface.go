@@ -50,7 +50,7 @@ type surface struct {
 	pending   content
 	callbacks []uint32 // frame callbacks that wait for the next tick
 	feedback  []uint32 // presentation feedbacks that wait for it
-	commits   int      // with a picture, since the last tick
+	commits   int      // since the last tick
 }
 
 // content is what a surface gathers until it is committed.
@@ -169,23 +169,31 @@ func (s *surface) show(b *buffer, p *content) {
 			if _, ok := fault.(interface{ Addr() uintptr }); !ok {
 				panic(fault)
 			}
-			srv.log("a picture was lost: the client took its memory away while it was read")
+			if s.client.lost++; s.client.lost == 1 {
+				srv.log("a picture was lost: the client took its memory away while it was read; further ones are not told")
+			}
 		}
 	}()
 	srv.viewer.Frame(time.Now(), b.frame(damage))
 }
 
-// inside answers the damage, cut to the picture.
+// inside answers the damage, cut to the picture. It never covers more pixels than the picture has, overlaps counted: no
+// commit costs more than one whole picture, so the clock waits for no longer than that.
 func (p *content) inside(width, height int) []Rect {
+	whole := []Rect{{0, 0, width, height}}
 	if p.whole {
-		return []Rect{{0, 0, width, height}}
+		return whole
 	}
-	cut := p.damage[:0]
+	cut, pixels := p.damage[:0], 0
 	for _, d := range p.damage {
 		d = Rect{max(d.X0, 0), max(d.Y0, 0), min(d.X1, width), min(d.Y1, height)}
 		if d.X0 < d.X1 && d.Y0 < d.Y1 {
 			cut = append(cut, d)
+			pixels += (d.X1 - d.X0) * (d.Y1 - d.Y0)
 		}
+	}
+	if pixels > width*height {
+		return whole
 	}
 	return cut
 }
