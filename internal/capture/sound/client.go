@@ -14,7 +14,6 @@ import (
 // Limits of one client.
 const (
 	maxPacket   = 1 << 20 // bytes of one packet
-	maxStreams  = 64
 	maxOutgoing = 1 << 20 // bytes queued for a client that does not read
 	headerSize  = 20      // length, channel, offset (8 bytes), flags
 	control     = 0xffffffff
@@ -26,6 +25,7 @@ type client struct {
 	conn    *net.UnixConn
 	streams map[uint32]*stream
 	next    uint32
+	refused int // streams of a format that was not offered
 
 	outMu  sync.Mutex
 	outOn  *sync.Cond

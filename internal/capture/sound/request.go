@@ -94,10 +94,12 @@ func (c *client) create(tag uint32, r *reader) packet {
 		return nil
 	}
 	if err := want.check(); err != nil {
-		c.srv.log.Warn("a page's sound is lost: the stream has a format that the sound card did not offer", "err", err)
+		if c.refused++; c.refused == 1 { // Chrome makes a stream for every sound
+			c.srv.log.Warn("a page's sound is lost: the stream has a format that the sound card did not offer", "err", err)
+		}
 		return failure(tag, errNotSupported)
 	}
-	if len(c.streams) >= maxStreams {
+	if c.srv.streams() >= maxStreams {
 		return failure(tag, errTooLarge)
 	}
 	frame := want.frame()

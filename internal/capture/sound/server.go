@@ -22,8 +22,11 @@ const (
 	Channels = 2
 )
 
-// maxClients at once: each of Chrome's processes that plays makes one connection.
-const maxClients = 32
+// Limits of the whole card. Each of Chrome's processes that plays makes one connection, each sound that plays one stream.
+const (
+	maxClients = 32
+	maxStreams = 128
+)
 
 // Server is a sound card with its clients.
 type Server struct {
@@ -85,6 +88,14 @@ func (s *Server) accept() {
 		go func() { defer s.wg.Done(); c.read() }()
 		go func() { defer s.wg.Done(); c.write() }()
 	}
+}
+
+// streams counts those of all clients; s.mu is held.
+func (s *Server) streams() (n int) {
+	for c := range s.clients {
+		n += len(c.streams)
+	}
+	return n
 }
 
 // Pull mixes what all streams play up to the moment until into out, interleaved stereo, and asks the clients for as

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -218,6 +219,39 @@ func TestDrain(t *testing.T) {
 		if c, tag, _ := a.next(); c == commandReply && tag == drain {
 			return
 		}
+	}
+}
+
+// TestLoud: what a page can compute but no card can play reaches the recording as what can be played. The encoder ends at
+// a single value that is not finite.
+func TestLoud(t *testing.T) {
+	s, path := serve(t)
+	a := dial(t, path)
+	_, r := a.play(spec{formatFloat32, 2, Rate})
+	loud := []float32{float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()), math.MaxFloat32, 0.5, -1}
+	a.write(r.u32(), floats(len(loud), func(i int) float32 { return loud[i] }))
+	a.settle()
+	out := make([]float32, len(loud))
+	s.Pull(time.Now(), out)
+	if want := []float32{1, -1, 0, 1, 0.5, -1}; !slices.Equal(out, want) {
+		t.Errorf("heard %v, want %v", out, want)
+	}
+}
+
+// TestManyStreams: the number of streams is limited over all clients.
+func TestManyStreams(t *testing.T) {
+	_, path := serve(t)
+	var granted int
+	for range 4 {
+		a := dial(t, path)
+		for range maxStreams / 2 {
+			if c, _ := a.play(spec{formatFloat32, 2, Rate}); c == commandReply {
+				granted++
+			}
+		}
+	}
+	if granted != maxStreams {
+		t.Errorf("%d streams were granted", granted)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 const (
 	targetFrames  = Rate / 20  // 50 ms
 	requestFrames = Rate / 190 // about 5 ms, the least that is asked for
-	maxFrames     = Rate * 4   // a stream that writes more than it was asked for loses the rest
+	maxFrames     = Rate       // a stream that writes more than it was asked for loses the rest
 )
 
 // stream is one playback stream.
@@ -79,8 +79,8 @@ func (st *stream) sample(b []byte) float32 {
 		return float32(int16(binary.LittleEndian.Uint16(b))) / 32768
 	}
 	v := math.Float32frombits(binary.LittleEndian.Uint32(b))
-	if v != v { // NaN would silence every later stage
+	if v != v {
 		return 0
 	}
-	return v
+	return min(max(v, -1), 1) // as any card does; the encoder ends at values that are not finite
 }
