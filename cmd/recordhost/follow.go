@@ -72,11 +72,18 @@ func follow(ctx context.Context, tasks *task.Manager, start json.RawMessage, sto
 		description task.Description
 		err         error
 	}
+	waiting, cancel := context.WithCancel(ctx)
 	finished := make(chan end, 1)
 	go func() {
-		d, err := tasks.Wait(ctx, id)
+		d, err := tasks.Wait(waiting, id)
 		finished <- end{d, err}
 	}()
+	fail := func(err error) (taken, error) {
+		cancel()
+		<-finished
+		return taken{}, err
+	}
+	defer cancel()
 	again := time.NewTicker(showEach)
 	defer again.Stop()
 	for {
@@ -94,12 +101,12 @@ func follow(ctx context.Context, tasks *task.Manager, start json.RawMessage, sto
 			stop = nil
 			show.stopping()
 			if err := tasks.Stop(ctx, id); err != nil {
-				return taken{}, errors.Join(err, (<-finished).err)
+				return fail(err)
 			}
 		case <-again.C:
 			figures, err := tasks.Figures(ctx, id)
 			if err != nil {
-				return taken{}, errors.Join(err, (<-finished).err)
+				return fail(err)
 			}
 			show.figures(figures)
 		}

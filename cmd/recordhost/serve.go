@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -89,14 +90,16 @@ func serve(ctx context.Context, settings *config.Config, log *slog.Logger) (err 
 	log.Info("draining: running recordings are stopped and delivered; Ctrl-C again leaves them to the next host")
 	server.Drain()
 	draining, abandon := context.WithCancel(serving)
+	var watching sync.WaitGroup
+	defer watching.Wait()
 	defer abandon()
-	go func() {
+	watching.Go(func() {
 		select {
 		case <-interrupts:
 			abandon()
 		case <-draining.Done():
 		}
-	}()
+	})
 	if err := h.Tasks().Drain(draining); err != nil && draining.Err() == nil {
 		log.Error("drain", "err", err)
 	}
