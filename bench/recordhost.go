@@ -94,7 +94,7 @@ func (b *bench) recordPaused(ctx context.Context, host *product.Host) (*paused, 
 	if err != nil {
 		return nil, err
 	}
-	return readPaused(ctx, host.File(video), video)
+	return readPaused(ctx, host.File(task, video), video)
 }
 
 func readPaused(ctx context.Context, file string, video product.Video) (*paused, error) {
@@ -142,7 +142,7 @@ func stop(ctx context.Context, host *product.Host, task string) (product.Video, 
 		return product.Video{}, err
 	}
 	video := described.Result.Videos[0]
-	if _, err := os.Stat(host.File(video)); err != nil {
+	if _, err := os.Stat(host.File(task, video)); err != nil {
 		return product.Video{}, fmt.Errorf("the recording is not where it should be: %w", err)
 	}
 	return video, nil

@@ -63,7 +63,9 @@ func (r results) frameRows() []row {
 		rows = append(rows, row{
 			Figure: "beep spacing error, the worst run", Bar: "≤ 1 ms",
 			Peer: spacingText(measuringPages(r.Peer.Recordings)), Recordhost: spacingText(all),
-			Met: every(all, func(o media.Report) bool { return o.BeepSpacingMax != nil && *o.BeepSpacingMax <= 1 }),
+			Met: every(all, func(o media.Report) bool {
+				return o.BetweenCuts.BeepSpacingMax != nil && *o.BetweenCuts.BeepSpacingMax <= 1
+			}),
 		})
 	}
 	return rows

@@ -11,7 +11,7 @@ import (
 // good is a report that meets every bar, at the bar.
 func good() media.Report {
 	return media.Report{
-		Doubled: 3, Missing: 3, TimeErrorP95: 10, BeepSpacingMax: new(1.0),
+		Doubled: 3, Missing: 3, TimeErrorP95: 10, BetweenCuts: media.Stretches{BeepSpacingMax: new(1.0)},
 		PlusHalfFrame: &media.Spread{Median: -20, P80: 40, Worst: -60},
 	}
 }
@@ -68,7 +68,7 @@ func TestEachBarIsMissedBeyondIt(t *testing.T) {
 		"p95 of each run, dom":  func(r *results) { r.Recordhost.Recordings[pageDOM][2].TimeErrorP95 = 10.1 },
 		"worst run, frames":     func(r *results) { r.Recordhost.Recordings[pageFrames][0].PlusHalfFrame = &media.Spread{Median: 21} },
 		"worst run, dom":        func(r *results) { r.Recordhost.Recordings[pageDOM][0].PlusHalfFrame = nil },
-		"beep spacing":          func(r *results) { r.Recordhost.Recordings[pageDOM][1].BeepSpacingMax = new(1.1) },
+		"beep spacing":          func(r *results) { r.Recordhost.Recordings[pageDOM][1].BetweenCuts.BeepSpacingMax = new(1.1) },
 		"length less recorded":  func(r *results) { r.Recordhost.Paused.Duration = 18.2 },
 		"gaps / cuts":           func(r *results) { r.Recordhost.Paused.Report.Cuts = r.Recordhost.Paused.Report.Cuts[:4] },
 		"5 pauses: sound minus": func(r *results) { r.Recordhost.Paused.Report.PlusHalfFrame = &media.Spread{Worst: 61} },

@@ -44,8 +44,8 @@ func spreadText(s *media.Spread) string {
 func spacingText(reports []media.Report) string {
 	var told []float64
 	for _, r := range reports {
-		if r.BeepSpacingMax != nil {
-			told = append(told, *r.BeepSpacingMax)
+		if ms := r.BetweenCuts.BeepSpacingMax; ms != nil {
+			told = append(told, *ms)
 		}
 	}
 	if len(told) == 0 {

@@ -1,6 +1,7 @@
 package media
 
 import (
+	"cmp"
 	"errors"
 	"math"
 	"slices"
@@ -39,7 +40,8 @@ type Report struct {
 	SoundMinusPicture *Spread `json:"sound_minus_picture_ms,omitempty"`
 	PlusHalfFrame     *Spread `json:"sound_minus_picture_plus_half_frame_ms,omitempty"`
 
-	// BetweenCuts judges each stretch between two cuts by itself. Without cuts it says the same as the figures above.
+	// BetweenCuts judges each stretch between two cuts by itself. Without cuts it says the same as the figures above, but for
+	// a first beep that had begun before the file.
 	BetweenCuts Stretches `json:"between_cuts"`
 }
 
@@ -47,7 +49,7 @@ type Report struct {
 type Stretches struct {
 	TimeErrorP95   float64  `json:"time_error_ms_p95"` // each stretch's own constant removed
 	TimeErrorMax   float64  `json:"time_error_ms_max"`
-	BeepSpacingMax *float64 `json:"beep_spacing_error_ms_max"` // of beeps that no cut divides
+	BeepSpacingMax *float64 `json:"beep_spacing_error_ms_max"` // of beeps that no cut, nor the file's beginning, has touched
 	// BeepPhaseMax is how far the page's clock, each time that a beep is heard, is from the same part of its second: sound
 	// and picture were cut by the same amount when it is small.
 	BeepPhaseMax *float64 `json:"beep_phase_error_ms_max"`
@@ -93,9 +95,10 @@ func (r Recording) Report() (Report, error) {
 	parts := r.offsets()
 	report.TimeErrorP95, report.TimeErrorMax = timeError(slices.Concat(parts...))
 	report.BetweenCuts.TimeErrorP95, report.BetweenCuts.TimeErrorMax = timeError(parts...)
-	report.BeepSpacingMax = r.beepSpacing(nil)
-	report.BetweenCuts.BeepSpacingMax = r.beepSpacing(report.Cuts)
-	report.BetweenCuts.BeepPhaseMax = r.beepPhase()
+	uncut := r.uncut()
+	report.BeepSpacingMax = r.beepSpacing(func(time.Duration, time.Duration) bool { return true })
+	report.BetweenCuts.BeepSpacingMax = r.beepSpacing(uncut)
+	report.BetweenCuts.BeepPhaseMax = r.beepPhase(uncut)
 	report.SoundMinusPicture, report.PlusHalfFrame = r.soundMinusPicture()
 	return report, nil
 }
@@ -145,51 +148,56 @@ func timeError(parts ...[]time.Duration) (p95, worst float64) {
 	return rounded(percentile(errs, 0.95), 1), rounded(errs[len(errs)-1], 1)
 }
 
-// beepSpacing is the worst error of the second between two beeps, left out where a cut lies between or touches the first.
-func (r Recording) beepSpacing(cuts []Gap) *float64 {
-	const length = 120 * time.Millisecond // of a beep, and some more
-	worst, found := 0.0, false
+// beepLength is that of a beep, and some more.
+const beepLength = 120 * time.Millisecond
+
+// beepSpacing is the worst error of the second between two beeps. Where whole denies, one is left out.
+func (r Recording) beepSpacing(whole func(from, to time.Duration) bool) *float64 {
+	var errs []float64
 	for i := 1; i < len(r.Beeps); i++ {
-		from, to := r.Beeps[i-1]-length, r.Beeps[i]
-		if slices.ContainsFunc(cuts, func(c Gap) bool { return c.At >= from.Seconds() && c.At <= to.Seconds() }) {
-			continue
+		if whole(r.Beeps[i-1]-beepLength, r.Beeps[i]) {
+			errs = append(errs, milliseconds((r.Beeps[i] - r.Beeps[i-1] - time.Second).Abs()))
 		}
-		spacing := milliseconds((r.Beeps[i] - r.Beeps[i-1] - time.Second).Abs())
-		worst, found = max(worst, spacing), true
 	}
-	if !found {
+	if len(errs) == 0 {
 		return nil
 	}
-	worst = rounded(worst, 2)
-	return &worst
+	return new(rounded(slices.Max(errs), 2))
 }
 
-// beepPhase reads the page's clock at each beep. A beep that a cut divides begins at the cut and tells nothing, nor does one
-// outside the picture.
-func (r Recording) beepPhase() *float64 {
+// uncut says of parts of the file whether they are free of cuts: a beep that begins right behind one, or behind the file's
+// own beginning, may have been cut itself.
+func (r Recording) uncut() func(from, to time.Duration) bool {
+	var cuts []time.Duration
+	for _, s := range r.steps() {
+		if _, isCut := s.cut(); isCut {
+			cuts = append(cuts, s.at)
+		}
+	}
+	return func(from, to time.Duration) bool {
+		return from >= 0 && !slices.ContainsFunc(cuts, func(at time.Duration) bool { return at >= from && at <= to })
+	}
+}
+
+// beepPhase reads the page's clock at each beep that no cut has touched and that lies within the picture. The first one's
+// place in its second is the measure for the others, each error the nearer way round.
+func (r Recording) beepPhase(uncut func(from, to time.Duration) bool) *float64 {
 	var phases []float64
 	for _, beep := range r.Beeps {
-		i, _ := slices.BinarySearchFunc(r.Frames, beep, func(f Frame, at time.Duration) int { return int(f.At - at) })
-		if i == 0 || i == len(r.Frames) {
-			continue
+		i, _ := slices.BinarySearchFunc(r.Frames, beep, func(f Frame, at time.Duration) int { return cmp.Compare(f.At, at) })
+		if i > 0 && i < len(r.Frames) && uncut(beep-beepLength, beep) {
+			before := r.Frames[i-1]
+			phases = append(phases, float64(before.Clock)+milliseconds(beep-before.At))
 		}
-		before, after := r.Frames[i-1], r.Frames[i]
-		if _, isCut := (step{file: after.At - before.At, clock: time.Duration(difference(before.Clock, after.Clock)) *
-			time.Millisecond}).cut(); isCut {
-			continue
-		}
-		phases = append(phases, float64(before.Clock)+milliseconds(beep-before.At))
 	}
 	if len(phases) < 2 {
 		return nil
 	}
-	// The first beep's own phase is the measure for the others, each error the nearer way round the second.
 	worst := 0.0
 	for _, phase := range phases {
 		worst = max(worst, math.Abs(math.Remainder(phase-phases[0], 1000)))
 	}
-	worst = rounded(worst, 1)
-	return &worst
+	return new(rounded(worst, 1))
 }
 
 func (r Recording) soundMinusPicture() (found, plusHalfFrame *Spread) {

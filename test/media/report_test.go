@@ -178,6 +178,19 @@ func TestSoundThatDidNotPauseIsFound(t *testing.T) {
 	nearPointer(t, "phase", report(t, s).BetweenCuts.BeepPhaseMax, 400, 1.5)
 }
 
+// A recording that begins within a beep has a first one that is short; that is no fault of the recorder's.
+func TestABeepThatTheBeginningCuts(t *testing.T) {
+	s := perfect(5)
+	s.beeps = append([]time.Duration{-40 * time.Millisecond}, s.beeps...)
+	for i := 1; i < len(s.beeps); i++ {
+		s.beeps[i] -= 40 * time.Millisecond
+	}
+	r := report(t, s)
+	nearPointer(t, "spacing, with the first", r.BeepSpacingMax, 40, 1)
+	nearPointer(t, "spacing of whole beeps", r.BetweenCuts.BeepSpacingMax, 0, 0.1)
+	nearPointer(t, "phase", r.BetweenCuts.BeepPhaseMax, 0, 1.5)
+}
+
 func TestAReloadAndABlankPage(t *testing.T) {
 	s := perfect(4)
 	for i := range s.pictures {

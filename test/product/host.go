@@ -224,7 +224,9 @@ func (h *Host) AwaitRecorded(ctx context.Context, task string, length time.Durat
 }
 
 // File is where a video of the task was delivered to.
-func (h *Host) File(task string, v Video) string { return filepath.Join(h.Files, task, filepath.FromSlash(v.Filename)) }
+func (h *Host) File(task string, v Video) string {
+	return filepath.Join(h.Files, task, filepath.FromSlash(v.Filename))
+}
 
 // Below are the processes that the host started, and those that these started.
 func (h *Host) Below() ([]processes.Process, error) { return processes.Below(h.run.PID()) }
