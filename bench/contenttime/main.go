@@ -37,7 +37,7 @@ type result struct {
 	Page     string  `json:"page"`
 	Run      int     `json:"run"`
 	From     string  `json:"from"`     // "load" or "30s"
-	Pictures int     `json:"pictures"` //
+	Pictures int     `json:"pictures"` // in which the counter had moved on
 	Missing  int     `json:"missing"`  // counted by the page and not among the pictures
 	Median   float64 `json:"median"`   // given minus shown, ms
 	P95      float64 `json:"p95"`      // of its magnitude, ms
@@ -50,8 +50,6 @@ type result struct {
 // reader is a sink that reads the blocks out of the picture.
 type reader struct {
 	mu       sync.Mutex
-	start    time.Time
-	origin   float64 // zero of the page's clock, ms of Unix time
 	readings []reading
 }
 
@@ -165,15 +163,15 @@ func measure(srv *pages.Server, name string, n int, length, late time.Duration, 
 		return nil, err
 	}
 	following, stop := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- s.Follow(following, b) }()
+	ended := make(chan struct{})
+	go func() { defer close(ended); s.Follow(following, b) }()
 	defer func() { stop(); <-ended }()
 	<-s.Painted()
 
 	settling, settled := context.WithTimeout(ctx, time.Second)
 	s.Settle(settling)
 	settled()
-	sink := &reader{start: time.Now(), origin: loaded.Origin}
+	sink := &reader{}
 	begun := s.NextTick()
 	if err := s.Record(sink); err != nil {
 		return nil, err

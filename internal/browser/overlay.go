@@ -17,11 +17,13 @@ func (b *Browser) Mark(ctx context.Context, x, y, width, height int, c color.RGB
 	if err := b.enableOverlay(ctx); err != nil {
 		return fmt.Errorf("browser: mark: %w", err)
 	}
-	_, err := do(ctx, b.page, overlay.HighlightRect, overlay.HighlightRectParams{
+	if _, err := do(ctx, b.page, overlay.HighlightRect, overlay.HighlightRectParams{
 		X: int64(x), Y: int64(y), Width: int64(width), Height: int64(height),
 		Color: &cdp.RGBA{R: int64(c.R), G: int64(c.G), B: int64(c.B), A: 1},
-	})
-	return err
+	}); err != nil {
+		return fmt.Errorf("browser: mark: %w", err)
+	}
+	return nil
 }
 
 // Unmark takes the mark away with the next picture. Without a mark it only makes the next Mark prompt.
@@ -29,11 +31,13 @@ func (b *Browser) Unmark(ctx context.Context) error {
 	if err := b.enableOverlay(ctx); err != nil {
 		return fmt.Errorf("browser: unmark: %w", err)
 	}
-	_, err := do(ctx, b.page, overlay.HideHighlight, cdp.Empty{})
-	return err
+	if _, err := do(ctx, b.page, overlay.HideHighlight, cdp.Empty{}); err != nil {
+		return fmt.Errorf("browser: unmark: %w", err)
+	}
+	return nil
 }
 
-// enableOverlay turns the overlay on at its first use: a page that rests never needs it.
+// enableOverlay turns the overlay on at its first use: a page that is too small to be marked never has one.
 func (b *Browser) enableOverlay(ctx context.Context) error {
 	if b.overlay.Load() {
 		return nil

@@ -102,7 +102,7 @@ func Open(cfg Config) (*Session, error) {
 	tick := newTicker(cfg.FPS)
 	s := &Session{
 		cfg: cfg, ticker: tick, done: make(chan struct{}), painted: make(chan struct{}), full: make(chan struct{}),
-		limit:   tick.ticks(cfg.Limit),
+		limit:   tick.limit(cfg.Limit),
 		picture: yuv.New(cfg.Width, cfg.Height), depth: depth{tick: tick.period},
 	}
 	s.slots = slots{ticks: int64(tick.perFrame), rate: int64(cfg.FPS), constant: cfg.Constant, last: -1}
@@ -184,7 +184,7 @@ func (s *Session) Record(sink Sink) error {
 func (s *Session) Pause() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.timeline.cease(s.now + 1)
+	s.timeline.cease(s.next())
 }
 
 // Resume goes on recording with the next tick; what follows is appended without a gap.
@@ -195,6 +195,9 @@ func (s *Session) Resume() {
 		s.begin()
 	}
 }
+
+// next answers the first tick that no picture has yet: one may come a little before its tick begins. The lock is held.
+func (s *Session) next() int64 { return max(s.now, s.depth.content) + 1 }
 
 // begin opens a span at the next tick. Its first frame must be a picture, changed or not. The lock is held.
 func (s *Session) begin() {
@@ -211,7 +214,7 @@ func (s *Session) isFull(k int64) bool { return s.limit > 0 && s.timeline.length
 // answers the recording's length.
 func (s *Session) Stop(ctx context.Context) time.Duration {
 	s.mu.Lock()
-	end := s.now + 1
+	end := s.next()
 	s.timeline.cease(end)
 	ticks := int64((s.depth.latency+s.ticker.period-1)/s.ticker.period) + 1
 	s.mu.Unlock()

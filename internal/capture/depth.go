@@ -57,7 +57,9 @@ func (d *depth) frame(at time.Time, since time.Duration) int64 {
 	k := latest
 	if d.latency > 0 {
 		k = int64((since - d.latency + d.tick/2) / d.tick)
-		d.drift(since - d.latency - time.Duration(k)*d.tick)
+		if pause > d.tick/2 {
+			d.drift(since - d.latency - time.Duration(k)*d.tick)
+		}
 		k = min(k, latest)
 	} else if d.stream == settled {
 		d.latency = max(since-time.Duration(latest)*d.tick, slack)
@@ -67,9 +69,10 @@ func (d *depth) frame(at time.Time, since time.Duration) int64 {
 }
 
 // drift lets the latency follow the pictures' arrivals slowly, so that their scatter lies around it and half a tick is room
-// enough on both sides. Whole ticks are for echoes to tell.
+// enough on both sides. Whole ticks are for echoes to tell. Pictures that come faster than the clock ticks have no part in
+// it: a flood of them would take the latency along with the time.
 func (d *depth) drift(off time.Duration) {
-	d.latency = max(d.latency+min(max(off, -d.tick/4), d.tick/4)/16, slack)
+	d.latency = min(max(d.latency+min(max(off, -d.tick/4), d.tick/4)/16, slack), maxDepth*d.tick)
 }
 
 // echo tells of a measurement: what was drawn for a tick came latency later. A measurement counts when the next one

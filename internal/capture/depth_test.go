@@ -114,7 +114,22 @@ func TestDepthNeverGoesBack(t *testing.T) {
 			if k < last || k > int64((since+slack)/tick30) {
 				t.Fatalf("tick %d after tick %d, at %v", k, last, since)
 			}
+			if d.latency > maxDepth*tick30 {
+				t.Fatalf("latency %v at %v", d.latency, since)
+			}
 			last = k
 		}
 	})
+}
+
+// TestDepthInFlood: a client that paints without end cannot stop the time of its pictures, nor drag the latency along.
+func TestDepthInFlood(t *testing.T) {
+	p := newPipeline()
+	for i := range int64(100_000) {
+		k := i / 1000
+		got := p.frame(k, time.Duration(i%1000)*tick30/1000)
+		if got < k-1 || p.d.latency > 2*tick30 {
+			t.Fatalf("tick %d taken for %d, latency %v", k, got, p.d.latency)
+		}
+	}
 }

@@ -25,13 +25,14 @@ const (
 	echoDeadline  = 500 * time.Millisecond // for a mark to be seen
 	orderDeadline = time.Second            // for Chrome to take an order
 	maxEchoes     = 4                      // in a row, while they disagree
+	tellFailures  = 5                      // orders in a row that fail, before the log tells
 
 	// The colours of marks: green tells one from another.
 	markRed, markBlue     = 251, 253
 	markGreen, markGreens = 3, 16
 )
 
-// mark is the place of a page where echoes are expected. While it is set, the picture keeps what it showed there.
+// mark is the place of a page where echoes are expected. While a mark is seen there, the picture keeps what it showed.
 type mark struct {
 	x, y, width, height int        // pixels of the picture, even
 	colour              color.RGBA // of the echo that is awaited
@@ -40,22 +41,20 @@ type mark struct {
 	kept                []byte // the samples at its place while a picture with the mark is converted
 }
 
-// Follow measures the depth of Chrome's pipeline by echoes until ctx ends or the marker fails, and answers why. The page
-// is disturbed by it as little as can be: a few pixels in its last corner, which the recording does not show, once a
-// second while it moves and never while it rests.
-func (s *Session) Follow(ctx context.Context, m Marker) error {
+// Follow measures the depth of Chrome's pipeline by echoes until ctx ends. A page whose main thread is busy, or that is
+// just being loaded, takes no orders: it is asked again later. The page is disturbed as little as can be: a few pixels in
+// its last corner, which the recording does not show, once a second while it moves and never while it rests.
+func (s *Session) Follow(ctx context.Context, m Marker) {
 	if s.cfg.Width < leastMarked || s.cfg.Height < leastMarked {
-		<-ctx.Done()
-		return ctx.Err()
+		return
 	}
-	if err := order(ctx, m.Unmark); err != nil {
-		return err
-	}
+	mk, x, y := s.newMark()
+	s.mu.Lock()
+	s.mark = mk // for good: a mark that was not taken away in time must not be recorded either
+	s.mu.Unlock()
+	_ = order(ctx, m.Unmark) // makes the first Mark prompt; when it fails the first echo comes too late, and tells nothing
 	var last time.Time
-	for n := 0; ; n++ {
-		if err := sleep(ctx, echoPause); err != nil {
-			return err
-		}
+	for n, failures := 0, 0; sleep(ctx, echoPause) == nil; n++ {
 		s.mu.Lock()
 		wanted := s.depth.wantsEcho(time.Now(), last)
 		s.mu.Unlock()
@@ -63,17 +62,20 @@ func (s *Session) Follow(ctx context.Context, m Marker) error {
 			continue
 		}
 		last = time.Now()
-		if err := s.measure(ctx, m, n); err != nil {
-			return err
+		err := s.measure(ctx, m, mk, x, y, n)
+		if err == nil {
+			failures = 0
+			continue
 		}
+		if failures++; failures == tellFailures {
+			s.cfg.Log.Warn("the page takes no marks; its pictures may be given times up to 70 ms late", "err", err)
+		}
+		_ = sleep(ctx, echoEvery)
 	}
 }
 
 // measure makes an echo, and others at once while the last one is in doubt, each with a mark of another colour.
-func (s *Session) measure(ctx context.Context, m Marker, n int) error {
-	mk, x, y := s.newMark()
-	s.setMark(mk)
-	defer s.setMark(nil)
+func (s *Session) measure(ctx context.Context, m Marker, mk *mark, x, y, n int) error {
 	for try := range maxEchoes {
 		latency, ok, err := s.echo(ctx, m, mk, x, y, n+try)
 		if err != nil {
@@ -93,7 +95,7 @@ func (s *Session) measure(ctx context.Context, m Marker, n int) error {
 		return err
 	}
 	wait(ctx, mk.gone)
-	return ctx.Err()
+	return nil
 }
 
 // echo has a mark drawn for a known tick and answers how long after that tick it was seen. The order is given in the midst
@@ -118,12 +120,6 @@ func (s *Session) echo(ctx context.Context, m Marker, mk *mark, x, y, n int) (ti
 	inTime := time.Until(drawn) > 2*time.Millisecond
 	seen, ok := wait(ctx, mk.seen)
 	return seen.Sub(drawn), ok && inTime, nil
-}
-
-func (s *Session) setMark(m *mark) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.mark = m
 }
 
 func order(ctx context.Context, f func(context.Context) error) error {
@@ -151,9 +147,11 @@ func (s *Session) newMark() (m *mark, x, y int) {
 func (m *mark) expect(n int) color.RGBA {
 	m.colour = color.RGBA{R: markRed, G: uint8(markGreen + markGreens*(n%8)), B: markBlue, A: 255}
 	m.awaited = true
-	select { // one that came too late for its own echo
-	case <-m.seen:
-	default:
+	for _, late := range []chan time.Time{m.seen, m.gone} { // what came too late for its own echo
+		select {
+		case <-late:
+		default:
+		}
 	}
 	return m.colour
 }

@@ -25,7 +25,7 @@ func (s *Session) Frame(at time.Time, f *screen.Frame) {
 	}
 	position := sp.offset + tick - sp.first
 	slot := s.slots.of(position)
-	if position%s.slots.ticks != 0 || slot < s.slots.last {
+	if position%s.slots.ticks != 0 || slot < s.slots.last || slot == s.slots.last && !s.slots.room() {
 		s.slots.want(max(slot, s.slots.last+1)) // sent when its time has come, unless a later picture replaces it
 		return
 	}
@@ -38,9 +38,19 @@ func (s *Session) update(at time.Time, f *screen.Frame) {
 		s.mark.swap(s.picture)
 		defer s.mark.swap(s.picture)
 	}
+	width, height := readable(f.Width, s.cfg.Width), readable(f.Height, s.cfg.Height)
 	for _, d := range f.Damage {
-		s.picture.Update(f.Pix, f.Stride, d.X0, d.Y0, min(d.X1, f.Width), min(d.Y1, f.Height))
+		s.picture.Update(f.Pix, f.Stride, d.X0, d.Y0, min(d.X1, width), min(d.Y1, height))
 	}
+}
+
+// readable answers how many of a frame's columns, or rows, are converted. A frame that is smaller than the page loses its
+// last odd one: four pixels share their colour, and the fourth would lie outside of it.
+func readable(frame, page int) int {
+	if frame < page {
+		return frame &^ 1
+	}
+	return frame
 }
 
 // advance sends the picture as it is for all slots up to until that need one. The lock is held.

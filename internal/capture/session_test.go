@@ -25,6 +25,7 @@ type page struct {
 	mark    *color.RGBA
 	drawn   []drawing
 	painted int
+	busy    int // marks that are not taken
 }
 
 // drawing is what the page drew at a tick, on its way through the pipeline.
@@ -76,6 +77,10 @@ func (p *page) commit(d *drawing) {
 func (p *page) Mark(_ context.Context, _, _, _, _ int, c color.RGBA) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.busy > 0 {
+		p.busy--
+		return context.DeadlineExceeded
+	}
 	p.mark = &c
 	return nil
 }
@@ -145,7 +150,7 @@ func run(t *testing.T, s *Session, depth, every int64, follow bool) *page {
 	var wg sync.WaitGroup
 	wg.Go(func() { p.paint(ctx) })
 	if follow {
-		wg.Go(func() { _ = s.Follow(ctx, p) })
+		wg.Go(func() { s.Follow(ctx, p) })
 	}
 	t.Cleanup(func() { cancel(); wg.Wait() })
 	<-s.Painted()
@@ -295,5 +300,79 @@ func TestDropped(t *testing.T) {
 	s.Stop(t.Context())
 	if st := s.Stats(); st.Dropped == 0 || st.Sent == 0 || int(st.Sent) != len(k.pts) {
 		t.Errorf("stats %+v, %d pictures", st, len(k.pts))
+	}
+}
+
+// TestBusyPage: a page that took no mark, since it was busy or just being loaded, is asked again.
+func TestBusyPage(t *testing.T) {
+	s := openSession(t, 30, false)
+	p := &page{s: s, ticks: 1, every: 1, busy: 1}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { p.paint(ctx) })
+	wg.Go(func() { s.Follow(ctx, p) })
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		s.mu.Lock()
+		measured := s.depth.measured
+		s.mu.Unlock()
+		if measured {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no echo was measured after one mark was refused")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// TestSmallFrame: a window that is smaller than the page, with odd sides, is converted as far as it goes. It once ended
+// the whole process, since two by two pixels were read where there was one.
+func TestSmallFrame(t *testing.T) {
+	s := openSession(t, 30, false)
+	for _, size := range [][2]int{{1, 1}, {3, 5}, {101, 63}, {128, 63}, {127, 64}, {501, 101}} {
+		w, h := size[0], size[1]
+		f := &screen.Frame{Pix: make([]byte, 4*w*h), Stride: 4 * w, Width: w, Height: h, Damage: []screen.Rect{{X1: w, Y1: h}}}
+		s.Frame(time.Now(), f)
+	}
+}
+
+// TestFlood: a client that paints without end gets no picture a time outside of the recording, and a constant frame rate
+// stays one.
+func TestFlood(t *testing.T) {
+	for _, constant := range []bool{false, true} {
+		s := openSession(t, 30, constant)
+		p := &page{s: s}
+		p.commit(&drawing{})
+		k := &tape{}
+		if err := s.Record(k); err != nil {
+			t.Fatal(err)
+		}
+		for end := time.Now().Add(300 * time.Millisecond); time.Now().Before(end); {
+			p.commit(&drawing{tick: s.tickNow()})
+		}
+		length := s.Stop(t.Context())
+		slots := int(length * 30 / time.Second)
+		most := slots * (1 + extra)
+		if constant {
+			most = slots
+		}
+		if n := len(k.pts); n > most || n < slots-1 || k.pts[n-1] >= length {
+			t.Errorf("constant %v: %d pictures in %v, the last at %v", constant, n, length, k.pts[n-1])
+		}
+		for i := 1; i < len(k.pts); i++ {
+			if k.pts[i] <= k.pts[i-1] {
+				t.Errorf("constant %v: time %v after %v", constant, k.pts[i], k.pts[i-1])
+			}
+		}
+	}
+}
+
+// TestTinyLimit: a limit below one tick is one tick, not none.
+func TestTinyLimit(t *testing.T) {
+	for d, want := range map[time.Duration]int64{0: 0, time.Millisecond: 1, time.Second: 30, 10 * time.Hour: 36000 * 30} {
+		if got := newTicker(30).limit(d); got != want {
+			t.Errorf("limit of %v: %d ticks, want %d", d, got, want)
+		}
 	}
 }

@@ -20,6 +20,18 @@ func (l *slots) of(tick int64) int64 { return (tick + l.ticks - 1) / l.ticks }
 // before answers the last slot that begins before a tick of the recording, or -1.
 func (l *slots) before(tick int64) int64 { return l.of(tick) - 1 }
 
+// extra is how many further pictures one slot may have, a millisecond apart: a page that stumbles paints two in one
+// tick, and neither is lost; one that paints without end gets no ahead of its time.
+const extra = 3
+
+// room says that the slot last sent may have one more picture.
+func (l *slots) room() bool { return !l.constant && l.pts-l.time(l.last) < extra*time.Millisecond }
+
+// time answers when a slot begins.
+func (l *slots) time(slot int64) time.Duration {
+	return time.Duration(slot) * time.Second / time.Duration(l.rate)
+}
+
 // begin says that the recording goes on with this tick: its slot needs a picture.
 func (l *slots) begin(tick int64) { l.want(l.of(tick)) }
 
@@ -45,7 +57,7 @@ func (l *slots) next(until int64) (int64, bool) {
 // sent says that a slot has its picture, and answers the time to give it: the slot's own, or just after the last one's
 // when that is not later.
 func (l *slots) sent(slot int64) time.Duration {
-	pts := time.Duration(slot) * time.Second / time.Duration(l.rate)
+	pts := l.time(slot)
 	if l.last >= 0 {
 		pts = max(pts, l.pts+time.Millisecond)
 	}

@@ -37,6 +37,14 @@ func (t ticker) ticks(d time.Duration) int64 {
 	return int64(d * time.Duration(t.refresh) / time.Second)
 }
 
+// limit answers how many ticks a recording may have, 0 standing for any number. No limit is too short for one tick.
+func (t ticker) limit(d time.Duration) int64 {
+	if d <= 0 {
+		return 0
+	}
+	return max(t.ticks(d), 1)
+}
+
 // time answers when tick k is due.
 func (t ticker) time(k int64) time.Time { return t.start.Add(t.recorded(k)) }
 

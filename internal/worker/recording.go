@@ -41,14 +41,15 @@ type recording struct {
 	follow  context.CancelFunc // ends the following of the pipeline's depth, and waits
 	pending []browser.PageCall // startRecord, called before the page was ready
 
-	endRefresh func() // ends a load that Refresh began, and waits
+	opened  <-chan error // the end of the page's first load
+	endLoad func()       // ends a load that is going on, and waits
 
 	loaded, paused bool
 	delivered      int64
 }
 
 func newRecording(client *control.Client, log *slog.Logger) *recording {
-	r := &recording{client: client, spec: client.Spec(), log: log, endRefresh: func() {}}
+	r := &recording{client: client, spec: client.Spec(), log: log, endLoad: func() {}}
 	if self, err := proc.Self(); err == nil {
 		r.self = self
 	}
@@ -61,19 +62,36 @@ func (r *recording) run(ctx context.Context) error {
 	if err := r.open(ctx); err != nil {
 		return err
 	}
-	reason, failure := r.watch(ctx)
-	ctx = context.WithoutCancel(ctx) // what was captured is finished and delivered, whatever ended it
-	if r.encoder == nil {
-		return failure
+	reason, cause := r.watch(ctx)
+	if r.encoder == nil || errors.Is(cause, errOver) {
+		return cause
 	}
-	if failure != nil {
-		r.fail(failure)
+	ctx, release := r.untilRefused(ctx)
+	defer release()
+	if cause != nil {
+		r.fail(cause)
 	}
 	file, err := r.finish(ctx, reason)
 	if err != nil {
 		return err
 	}
 	return r.deliver(ctx, file)
+}
+
+// untilRefused answers a context for what follows the capture: it is finished and delivered, whatever ended it, unless the
+// host refuses this worker. From then on another one may be writing. release frees what the context holds.
+func (r *recording) untilRefused(ctx context.Context) (_ context.Context, release func()) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-r.client.Refused():
+			cancel(errOver)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil); <-watched }
 }
 
 // open makes the spool, the screen and the sound card, and starts Chrome on them.
@@ -125,13 +143,6 @@ func (r *recording) browserOptions(user browser.User) browser.Options {
 
 // begin starts to record what the page shows.
 func (r *recording) begin(ctx context.Context) error {
-	painted, cancel := context.WithTimeout(ctx, paintWithin)
-	defer cancel()
-	select {
-	case <-r.screen.Painted():
-	case <-painted.Done():
-		return &failure{"PageLoadFailed", errors.New("the page has loaded but does not paint")}
-	}
 	settle, cancel := context.WithTimeout(ctx, settleWithin)
 	defer cancel()
 	r.screen.Settle(settle)
@@ -147,6 +158,7 @@ func (r *recording) begin(ctx context.Context) error {
 	}
 	at := r.screen.NextTick()
 	if err := r.screen.Record(encoder); err != nil {
+		encoder.Stop()
 		return fmt.Errorf("worker: begin to record: %w", err)
 	}
 	r.encoder = encoder
@@ -176,7 +188,9 @@ func (r *recording) finish(ctx context.Context, reason control.Reason) (spool.Fi
 	bounded, cancel := context.WithTimeout(ctx, finishWithin)
 	defer cancel()
 	if err := r.encoder.Finish(bounded); err != nil {
-		r.log.Error("the end of the recording was not encoded", "err", err)
+		if reason != control.ReasonFailed { // else it is known why
+			r.fail(encoderFailure(err))
+		}
 		length = min(length, r.spool.Covered())
 	}
 	file, err := r.spool.Finish(ctx, length)

@@ -49,8 +49,8 @@ func encoderFailure(err error) error {
 
 // fail reports an error of the recording to the host, under the code that it carries, or that of its kind.
 func (r *recording) fail(err error) {
-	if errors.Is(err, errOver) {
-		r.log.Warn("ended without a file: the task is not this worker's any more")
+	if errors.Is(err, errOver) || r.refused() {
+		r.log.Warn("ended without a file: the task is not this worker's any more", "err", err)
 		return
 	}
 	code := "BrowserFailed"
@@ -65,6 +65,16 @@ func (r *recording) fail(err error) {
 	}
 	r.log.Error("the recording has failed", "code", code, "err", err)
 	r.emit(control.Failed{Code: code, Message: err.Error()})
+}
+
+// refused says that the host has sent this worker away.
+func (r *recording) refused() bool {
+	select {
+	case <-r.client.Refused():
+		return true
+	default:
+		return false
+	}
 }
 
 // emit tells the host of an event, now or when it is back.

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/recordhost/recordhost/internal/browser"
@@ -18,37 +19,23 @@ func (r *recording) watch(ctx context.Context) (control.Reason, error) {
 	followed := make(chan struct{})
 	go func() {
 		defer close(followed)
-		if err := r.screen.Follow(following, r.browser); following.Err() == nil {
-			r.log.Warn("the depth of Chrome's pipeline is followed no more; pictures may seem up to 70 ms late", "err", err)
-		}
+		r.screen.Follow(following, r.browser)
 	}()
 	r.follow = func() { stop(); <-followed }
 
-	opening, cancel := context.WithCancel(ctx)
-	defer cancel()
-	opened := make(chan error, 1)
-	go func() { opened <- r.browser.Open(opening, r.spec.RecordURL) }()
-	defer func() {
-		cancel()
-		if opened != nil {
-			<-opened
-		}
-	}()
+	r.openPage(ctx)
+	defer func() { r.endLoad() }()
 
 	report := time.NewTicker(reportEvery)
-	defer func() { r.endRefresh() }()
 	defer report.Stop()
 	calls, ready := r.browser.Calls(), r.readyTimer()
 	defer ready.Stop()
 	for {
 		var err error
 		select {
-		case err = <-opened:
-			opened = nil
+		case err = <-r.opened:
 			if err == nil {
 				err = r.pageLoaded(ctx)
-			} else {
-				err = pageFailure(err)
 			}
 		case cmd, ok := <-r.client.Commands():
 			if !ok {
@@ -70,7 +57,7 @@ func (r *recording) watch(ctx context.Context) (control.Reason, error) {
 			}
 			err = r.answer(ctx, call)
 		case <-ready.C:
-			if r.encoder == nil {
+			if r.encoder == nil && len(r.pending) == 0 {
 				err = &failure{"StartSignalTimeout", errors.New("the page has not called startRecord within " + r.spec.ReadyTimeout.String())}
 			}
 		case <-r.screen.Full():
@@ -172,12 +159,18 @@ func (r *recording) answer(ctx context.Context, call browser.PageCall) error {
 }
 
 func (r *recording) pause() {
+	if r.paused {
+		return
+	}
 	r.screen.Pause()
 	r.paused = true
 	r.mark("paused")
 }
 
 func (r *recording) resume() {
+	if !r.paused {
+		return
+	}
 	r.screen.Resume()
 	r.paused = false
 	r.mark("resumed")
@@ -196,20 +189,64 @@ func (r *recording) mark(kind string) {
 	}
 }
 
-// refresh begins to load the page anew; the recording goes on meanwhile. A load that is still going on gives way to
-// the new one. A page that does not come back is recorded as it is, and the next Refresh may bring it back.
+// openPage begins to open the page. The end of that arrives in r.opened, unless another load took its place. What a document
+// asked for that is now replaced is forgotten: its promises are gone with it.
+func (r *recording) openPage(ctx context.Context) {
+	r.pending = nil
+	opened := make(chan error, 1)
+	r.opened = opened
+	r.load(ctx, func(ctx context.Context) {
+		err := r.show(ctx)
+		if ctx.Err() == nil {
+			opened <- err
+		}
+	})
+}
+
+// show has the page loaded and waits until it can be seen.
+func (r *recording) show(ctx context.Context) error {
+	if err := r.browser.Open(ctx, r.spec.RecordURL); err != nil {
+		return pageFailure(err)
+	}
+	select {
+	case <-r.screen.Painted():
+		return nil
+	case <-time.After(paintWithin):
+		return &failure{"PageLoadFailed", errors.New("the page has loaded but does not paint")}
+	case <-ctx.Done():
+		return fmt.Errorf("worker: wait for the page's first picture: %w", context.Cause(ctx))
+	}
+}
+
+// refresh begins to load the page anew; the recording goes on meanwhile. A page that does not come back is recorded as it
+// is, and the next Refresh may bring it back. One that has not loaded yet is opened once more.
 func (r *recording) refresh(ctx context.Context) {
-	r.endRefresh()
-	ctx, cancel := context.WithTimeout(ctx, refreshWithin)
+	if !r.loaded {
+		r.openPage(ctx)
+		return
+	}
+	r.load(ctx, func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, refreshWithin)
+		defer cancel()
+		switch err := r.browser.Reload(ctx); {
+		case err == nil:
+			r.emit(control.Refreshed{})
+		case !errors.Is(ctx.Err(), context.Canceled):
+			r.log.Warn("the page was not loaded again", "err", err)
+		}
+	})
+}
+
+// load runs f, which loads the page, until r.endLoad. A load that is still going on gives way to it: Chrome's loads wait for
+// each other, and nobody is to wait for a page that may never come.
+func (r *recording) load(ctx context.Context, f func(context.Context)) {
+	r.endLoad()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
-	r.endRefresh = func() { cancel(); <-done }
+	r.endLoad = func() { cancel(); <-done }
 	go func() {
 		defer close(done)
-		if err := r.browser.Reload(ctx); err != nil {
-			r.log.Warn("the page was not loaded again", "err", err)
-			return
-		}
-		r.emit(control.Refreshed{})
+		f(ctx)
 	}()
 }
 
