@@ -142,30 +142,30 @@ func (f film) checkContainer(t *testing.T) {
 	near(t, "length of the file against FileDuration", f.info.Duration.Seconds(), f.video.FileDuration, 0.1)
 }
 
-// read reads the measure back.
-func (f film) read(t *testing.T) media.Report {
-	t.Helper()
-	report, err := f.recording(t).Report()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%d frames, %d distinct, %d doubled, %d missing, time error p95 %.1f ms, sound %+v",
-		report.Frames, report.Distinct, report.Doubled, report.Missing, report.TimeErrorP95, report.PlusHalfFrame)
-	return report
+// reading is the measure, read back, and what it says.
+type reading struct {
+	media.Report
+	recording media.Recording
 }
 
-func (f film) recording(t *testing.T) media.Recording {
+func (f film) read(t *testing.T) reading {
 	t.Helper()
 	recording, err := media.Read(limit(t), f.file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return recording
+	report, err := recording.Report()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d frames, %d distinct, %d doubled, %d missing, time error p95 %.1f ms, sound %+v",
+		report.Frames, report.Distinct, report.Doubled, report.Missing, report.TimeErrorP95, report.PlusHalfFrame)
+	return reading{report, recording}
 }
 
 // checkWhole holds a report against a page that was recorded without a break, for that long, at 30 frames a second. On a
 // busy machine a frame may come late or be lost now and then; sound and time may not suffer.
-func checkWhole(t *testing.T, r media.Report, length time.Duration) {
+func checkWhole(t *testing.T, r reading, length time.Duration) {
 	t.Helper()
 	frames := int(length.Seconds() * 30)
 	if few := frames / 10; r.Doubled > few || r.Missing > few || r.Frames < frames-few || r.Frames > frames+2 {
@@ -180,15 +180,23 @@ func checkWhole(t *testing.T, r media.Report, length time.Duration) {
 	}
 }
 
-// checkSound holds a report against a page that beeps each second: the beeps are a second apart to the sample, all are
-// there, and each is near its flash.
-func checkSound(t *testing.T, r media.Report, length time.Duration) {
+// checkSound holds a recording against a page that beeps each second: the beeps are a second apart to the sample, all are
+// there, and each is near its flash. On a busy machine Chrome may once be late with its sound, which then is silent for that
+// long and goes on: between two beeps, not in all of it.
+func checkSound(t *testing.T, r reading, length time.Duration) {
 	t.Helper()
 	if least := int(length.Seconds()) - 1; r.Beeps < least {
 		t.Errorf("%d beeps in %v, want at least %d", r.Beeps, length, least)
 	}
-	if s := r.BetweenCuts.BeepSpacingMax; s == nil || *s > 1 {
-		t.Errorf("beep spacing error %v ms", deref(s))
+	even, beeps := 0, r.recording.Beeps
+	for i := 1; i < len(beeps); i++ {
+		if (beeps[i] - beeps[i-1] - time.Second).Abs() <= time.Millisecond {
+			even++
+		}
+	}
+	// The first beep may have begun before the recording.
+	if s := r.BetweenCuts.BeepSpacingMax; s == nil || *s > 100 || even < r.Beeps-3 {
+		t.Errorf("beep spacing error %v ms, %d of %d beeps are a second after the one before", deref(s), even, r.Beeps)
 	}
 	if s := r.PlusHalfFrame; s == nil || math.Abs(s.Median) > 80 {
 		t.Errorf("sound minus picture %+v", s)

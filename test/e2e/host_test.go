@@ -189,7 +189,7 @@ func TestThePageDirectsItsRecording(t *testing.T) {
 	}
 	near(t, "the pause", r.Cuts[0].Milliseconds/1000, 2, 0.7)
 	near(t, "length", f.video.FileDuration, 4, 1)
-	if first := f.recording(t).Frames[0].Clock; first < 900 || first > 3000 {
+	if first := r.recording.Frames[0].Clock; first < 900 || first > 3000 {
 		t.Errorf("the first picture is of the page's millisecond %d, want 1000", first)
 	}
 	var told []string

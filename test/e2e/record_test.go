@@ -50,7 +50,7 @@ func TestManualStartWaitsForThePage(t *testing.T) {
 	checkWhole(t, r, 5*time.Second)
 	near(t, "length", f.video.FileDuration, 5, 1.0/30)
 	// The page calls startRecord() when its clock shows three seconds.
-	if first := f.recording(t).Frames[0].Clock; first < 2900 || first > 5000 {
+	if first := r.recording.Frames[0].Clock; first < 2900 || first > 5000 {
 		t.Errorf("the first picture is of the page's millisecond %d, want 3000", first)
 	}
 }
@@ -68,7 +68,7 @@ func TestFrameRates(t *testing.T) {
 			f := record(t, url, "--duration", length.String(), "--fps", test.name, "--width", "640", "--height", "360")
 			r := f.read(t)
 			near(t, "length", f.video.FileDuration, length.Seconds(), 1/float64(test.fps))
-			checkSteps(t, f.recording(t), test.fps)
+			checkSteps(t, r.recording, test.fps)
 			if frames := int(length.Seconds()) * test.fps; r.Frames > frames+2 || r.Frames < frames*8/10 {
 				t.Errorf("%d frames, want %d", r.Frames, frames)
 			}

@@ -71,7 +71,7 @@ func TestFurtherWindowsNeverCoverThePage(t *testing.T) {
 	if len(r.Cuts) > 0 || r.Reloads > 0 || len(r.Gaps) > 2 {
 		t.Errorf("cuts %v, reloads %d, gaps %v", r.Cuts, r.Reloads, r.Gaps)
 	}
-	checkSteps(t, f.recording(t), 15)
+	checkSteps(t, r.recording, 15)
 }
 
 func TestDownloadsAndPermissionsAreRefused(t *testing.T) {

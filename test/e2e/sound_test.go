@@ -20,15 +20,15 @@ func TestSoundOfEveryKind(t *testing.T) {
 			f := record(t, servePages(t).URL("sound.html?"+query), append(small(), "--duration", length.String())...)
 			r := f.read(t)
 			checkSound(t, r, length)
-			checkBeepInBothChannels(t, f)
+			checkBeepInBothChannels(t, f, r)
 		})
 	}
 }
 
 // checkBeepInBothChannels measures the tone in the middle of the second beep.
-func checkBeepInBothChannels(t *testing.T, f film) {
+func checkBeepInBothChannels(t *testing.T, f film, r reading) {
 	t.Helper()
-	beeps := f.recording(t).Beeps
+	beeps := r.recording.Beeps
 	if len(beeps) < 2 {
 		t.Fatalf("%d beeps", len(beeps))
 	}
@@ -53,8 +53,7 @@ func TestSoundThatBeginsLate(t *testing.T) {
 	}
 	near(t, "length of the sound", r.AudioSeconds, length.Seconds(), 0.1)
 	// The first beep is a second after the sound began, which is four seconds after the page.
-	recording := f.recording(t)
-	first := recording.Frames[0].Clock + uint32(recording.Beeps[0].Milliseconds())
+	first := r.recording.Frames[0].Clock + uint32(r.recording.Beeps[0].Milliseconds())
 	if first < 4900 || first > 7000 {
 		t.Errorf("the first beep is heard at the page's millisecond %d, want 5000", first)
 	}
