@@ -24,6 +24,7 @@ import (
 const (
 	width, height = 1280, 720
 	blocks        = 24 // bits in each row
+	video         = "video"
 )
 
 // reading is one picture: the time it was given and the time its content shows, both on the machine's clock.
@@ -82,7 +83,7 @@ func main() {
 	runs := flag.Int("runs", 5, "runs per kind of page")
 	secs := flag.Duration("t", 6*time.Second, "length of each stretch")
 	late := flag.Duration("late", 30*time.Second, "when the second stretch begins; 0: none")
-	names := flag.String("pages", "frames,dom,webgl", "kinds of page")
+	names := flag.String("pages", "frames,dom,webgl,video", "kinds of page")
 	fps := flag.Int("fps", 30, "frames a second")
 	verbose := flag.Bool("v", false, "print each reading")
 	flag.Parse()
@@ -93,7 +94,16 @@ func main() {
 }
 
 func run(names string, runs int, length, late time.Duration, fps int, verbose bool) error {
-	srv, err := pages.Start(context.Background(), "")
+	dir, err := os.MkdirTemp("", "rh")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	film, err := makeFilm(context.Background(), dir)
+	if err != nil {
+		return err
+	}
+	srv, err := pages.Start(context.Background(), film)
 	if err != nil {
 		return err
 	}
@@ -154,12 +164,8 @@ func measure(srv *pages.Server, name string, n int, length, late time.Duration, 
 	if err := b.Open(ctx, srv.URL(name+".html")); err != nil {
 		return nil, err
 	}
-	reports, err := srv.Wait(ctx, "loaded", before+1)
+	loaded, err := origin(ctx, srv, name, before+1)
 	if err != nil {
-		return nil, err
-	}
-	var loaded pages.Loaded
-	if err := reports[len(reports)-1].Decode(&loaded); err != nil {
 		return nil, err
 	}
 	following, stop := context.WithCancel(ctx)
@@ -176,7 +182,7 @@ func measure(srv *pages.Server, name string, n int, length, late time.Duration, 
 	if err := s.Record(sink); err != nil {
 		return nil, err
 	}
-	offset := float64(begun.UnixNano())/1e6 - loaded.Origin // pts 0 on the page's clock, ms
+	offset := float64(begun.UnixNano())/1e6 - loaded // pts 0 on the page's clock, ms
 	time.Sleep(length)
 	results := []result{judge(sink.take(), name, n, "load", offset, s, verbose)}
 	if late > 0 {
@@ -189,7 +195,24 @@ func measure(srv *pages.Server, name string, n int, length, late time.Duration, 
 	return results, nil
 }
 
-// judge compares. The first pictures of a page are left out until its counter moves.
+// origin answers the zero of the page's clock, in milliseconds of Unix time. A film's clock has none.
+func origin(ctx context.Context, srv *pages.Server, name string, loads int) (float64, error) {
+	if name == video {
+		return 0, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	reports, err := srv.Wait(ctx, "loaded", loads)
+	if err != nil {
+		return 0, err
+	}
+	var loaded pages.Loaded
+	err = reports[len(reports)-1].Decode(&loaded)
+	return loaded.Origin, err
+}
+
+// judge compares. The first pictures of a page are left out until its counter moves. A film begins when it likes, so of its
+// times only the scatter counts: the median is taken off.
 func judge(rs []reading, name string, n int, from string, offset float64, s *capture.Session, verbose bool) result {
 	r := result{Page: name, Run: n, From: from, Latency: ms(s.Stats().Latency)}
 	var errors, naive []float64
@@ -212,6 +235,12 @@ func judge(rs []reading, name string, n int, from string, offset float64, s *cap
 		return r
 	}
 	r.Median = quantile(errors, .5)
+	if name == video {
+		for i := range errors {
+			errors[i] -= r.Median
+		}
+		r.Median, naive = 0, errors
+	}
 	r.P95 = quantile(distances(errors, 0), .95)
 	r.Worst = quantile(distances(errors, 0), 1)
 	r.Spread = quantile(distances(errors, r.Median), .95)

@@ -151,7 +151,7 @@ func (b *Browser) awaitLoad(ctx context.Context) error {
 		case <-b.done:
 			return errClosed
 		case <-ctx.Done():
-			if now.parsed {
+			if now.parsed && errors.Is(ctx.Err(), context.DeadlineExceeded) { // late, but there
 				return b.verify(context.WithoutCancel(ctx), now)
 			}
 			return context.Cause(ctx)

@@ -167,13 +167,11 @@ func (r *recording) begin(ctx context.Context) error {
 	return nil
 }
 
-// encoderRestarted is called by the encoder when an ffmpeg died and another took over.
+// encoderRestarted is called by the encoder when an ffmpeg died and another took over. It is no gap: the sound is whole,
+// and pictures that could not be fed again count as dropped.
 func (r *recording) encoderRestarted(e encode.Restart) {
 	r.log.Warn("ffmpeg was replaced", "at", e.At, "lost", e.Lost, "err", e.Cause)
 	r.emit(control.Restart{What: "encoder", Cause: e.Cause.Error()})
-	if e.Lost > 0 {
-		r.emit(control.Gap{At: e.At, Length: e.Lost, Cause: "EncoderFailed"})
-	}
 }
 
 // finish ends the capture and makes the file whole.

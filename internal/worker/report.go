@@ -90,7 +90,9 @@ func (r *recording) report() {
 	if r.screen != nil {
 		s := r.screen.Stats()
 		p.Recorded, p.Silent, p.Frames = s.Recorded, s.Silent, s.Sent
-		p.Dropped = s.Dropped
+	}
+	if r.encoder != nil {
+		p.Dropped = uint64(r.encoder.Stats().Dropped)
 	}
 	if r.spool != nil {
 		p.Spooled = r.spool.Facts().Bytes
