@@ -30,9 +30,9 @@ func TestDepthAfterRest(t *testing.T) {
 	p := newPipeline()
 	k := int64(0)
 	for _, pause := range []int64{5, 20, 100, 1000} {
-		for _, phase := range []time.Duration{2, 9, 20, 31} {
+		for _, phase := range []int{2, 9, 20, 31} {
 			k += pause + 1
-			if got := p.frame(k, phase*time.Millisecond); got != k {
+			if got := p.frame(k, time.Duration(phase)*time.Millisecond); got != k {
 				t.Errorf("picture of tick %d after %d ms: taken for tick %d", k, phase, got)
 			}
 		}
@@ -44,8 +44,8 @@ func TestDepthAfterRest(t *testing.T) {
 func TestDepthFollows(t *testing.T) {
 	p := newPipeline()
 	k := int64(100)
-	for _, latency := range []time.Duration{3, 35, 70, 40, 104, 3} {
-		latency *= time.Millisecond
+	for _, ms := range []int{3, 35, 70, 40, 104, 3} {
+		latency := time.Duration(ms) * time.Millisecond
 		for i := range 40 {
 			jitter := time.Duration(i%7) * 2 * time.Millisecond
 			got := p.frame(k, latency+jitter)

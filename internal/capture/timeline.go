@@ -1,5 +1,7 @@
 package capture
 
+import "slices"
+
 // timeline says which ticks are recorded, and where they lie in the recording once the pauses are cut out. Pictures
 // come late by the depth of Chrome's pipeline, so spans that have ended are still asked for.
 type timeline struct {
@@ -52,8 +54,8 @@ func (t *timeline) length(k int64) int64 {
 
 // find answers the span that tick k is recorded in.
 func (t *timeline) find(k int64) (span, bool) {
-	for i := len(t.spans) - 1; i >= 0; i-- {
-		if s := t.spans[i]; k >= s.first && k < s.end {
+	for _, s := range slices.Backward(t.spans) {
+		if k >= s.first && k < s.end {
 			return s, true
 		}
 	}

@@ -42,7 +42,7 @@ func TestTimelineAddsUp(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var l timeline
 		var now, recorded, next int64
-		on := false
+		var on bool
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			if rapid.Bool().Draw(t, "begin") {
 				l.begin(now)

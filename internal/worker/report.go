@@ -21,8 +21,7 @@ func (f *failure) Unwrap() error { return f.err }
 
 // pageFailure says what became of a page that did not open.
 func pageFailure(err error) error {
-	var load *browser.LoadError
-	if errors.As(err, &load) {
+	if load, ok := errors.AsType[*browser.LoadError](err); ok {
 		return &failure{"PageLoadFailed", load}
 	}
 	return browserFailure(err)

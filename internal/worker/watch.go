@@ -58,7 +58,7 @@ func (r *recording) watch(ctx context.Context) (control.Reason, error) {
 			err = r.answer(ctx, call)
 		case <-ready.C:
 			if r.encoder == nil && len(r.pending) == 0 {
-				err = &failure{"StartSignalTimeout", errors.New("the page has not called startRecord within " + r.spec.ReadyTimeout.String())}
+				err = &failure{"StartSignalTimeout", fmt.Errorf("the page has not called startRecord within %v", r.spec.ReadyTimeout)}
 			}
 		case <-r.screen.Full():
 			return control.ReasonLimit, nil

@@ -230,7 +230,7 @@ func (c *client) write() {
 // disconnect ends the client; err says what it did wrong, nil that nothing was. Server.mu is held.
 func (c *client) disconnect(err error) {
 	if err != nil && !c.srv.closed {
-		c.srv.log("disconnected a client of the screen that broke the protocol", "err", err)
+		c.srv.cfg.Log.Warn("disconnected a client of the screen that broke the protocol", "err", err)
 	}
 	c.outMu.Lock()
 	c.outEnd = true

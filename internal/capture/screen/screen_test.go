@@ -2,10 +2,12 @@ package screen
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -103,7 +105,7 @@ func (a *app) closed() {
 	a.t.Helper()
 	_ = a.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
 	if _, err := io.Copy(io.Discard, a.conn); err != nil {
-		if e, ok := err.(net.Error); ok && e.Timeout() {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
 			a.t.Fatal("the client was not disconnected")
 		}
 	}

@@ -9,7 +9,6 @@
 package screen
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"net"
@@ -133,8 +132,3 @@ func (s *Server) forget(c *client) {
 	}
 }
 
-// log reports what a client did wrong. A client can do so again and again and must not fill the log: callers report
-// what ends it, or its kind once a client.
-func (s *Server) log(msg string, args ...any) {
-	s.cfg.Log.LogAttrs(context.Background(), slog.LevelWarn, msg, slog.Group("wayland", args...))
-}

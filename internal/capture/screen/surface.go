@@ -170,7 +170,7 @@ func (s *surface) show(b *buffer, p *content) {
 				panic(fault)
 			}
 			if s.client.lost++; s.client.lost == 1 {
-				srv.log("a picture was lost: the client took its memory away while it was read; further ones are not told")
+				srv.cfg.Log.Warn("a picture was lost: the client took its memory away while it was read; further ones are not told")
 			}
 		}
 	}()

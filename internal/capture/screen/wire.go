@@ -78,9 +78,9 @@ func (m message) array(values ...uint32) message {
 	return m
 }
 
-// pad appends at least min zero bytes, and more until n bytes of content are a multiple of 32 bits.
-func (m message) pad(n, min int) message {
-	for range (4-n%4)%4 + min {
+// pad appends at least so many zero bytes, and more until n bytes of content are a multiple of 32 bits.
+func (m message) pad(n, least int) message {
+	for range (4-n%4)%4 + least {
 		m = append(m, 0)
 	}
 	return m

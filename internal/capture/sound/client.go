@@ -76,7 +76,8 @@ func (c *client) serve() error {
 
 // ended answers nil for the ordinary ways in which a connection ends.
 func ended(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET) {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, syscall.ECONNRESET) {
 		return nil
 	}
 	return fmt.Errorf("read: %w", err)

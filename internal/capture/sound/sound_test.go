@@ -37,7 +37,7 @@ type app struct {
 
 func dial(t *testing.T, path string) *app {
 	t.Helper()
-	c, err := net.Dial("unix", path)
+	c, err := new(net.Dialer).DialContext(t.Context(), "unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
