@@ -110,7 +110,7 @@ func run(names string, runs int, length, late time.Duration, fps int, verbose bo
 	defer func() { _ = srv.Close() }()
 	out := json.NewEncoder(os.Stdout)
 	for n := range runs {
-		for _, name := range strings.SplitSeq(names, ",") {
+		for name := range strings.SplitSeq(names, ",") {
 			results, err := measure(srv, name, n, length, late, fps, verbose)
 			if err != nil {
 				return err

@@ -131,4 +131,3 @@ func (s *Server) forget(c *client) {
 		s.page = nil
 	}
 }
-
