@@ -19,7 +19,8 @@ const (
 func makeFilm(ctx context.Context, dir string) (string, error) {
 	path := filepath.Join(dir, "video.mp4")
 	cmd := exec.CommandContext(ctx, "ffmpeg", "-v", "error", "-f", "rawvideo", "-pix_fmt", "gray", "-s", "32x18",
-		"-r", fmt.Sprint(filmRate), "-i", "pipe:0", "-vf", fmt.Sprintf("scale=%d:%d:flags=neighbor", width, height), "-c:v", "libx264", "-preset", "ultrafast",
+		"-r", fmt.Sprint(filmRate), "-i", "pipe:0",
+		"-vf", fmt.Sprintf("scale=%d:%d:flags=neighbor", width, height), "-c:v", "libx264", "-preset", "ultrafast",
 		"-pix_fmt", "yuv420p", path)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
