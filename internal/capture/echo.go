@@ -65,6 +65,8 @@ func (s *Session) Follow(ctx context.Context, m Marker) {
 		err := s.measure(ctx, m, mk, x, y, n)
 		if err == nil {
 			failures = 0
+			// The marks were movement themselves. A page that rests but for them is seen to rest before more are ordered.
+			_ = sleep(ctx, (rest+2)*s.ticker.period)
 			continue
 		}
 		if failures++; failures == tellFailures {

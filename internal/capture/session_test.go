@@ -23,9 +23,12 @@ type page struct {
 	every   int64 // paints every so many ticks
 	mu      sync.Mutex
 	mark    *color.RGBA
+	shown   *color.RGBA // the mark of the last drawing that left the pipeline
 	drawn   []drawing
 	painted int
 	busy    int // marks that are not taken
+	moves   int // pictures until it rests, painting no more but its mark's coming and going; 0: it never rests
+	marks   int // that were ordered
 }
 
 // drawing is what the page drew at a tick, on its way through the pipeline.
@@ -48,13 +51,22 @@ func (p *page) paint(ctx context.Context) {
 			p.drawn = p.drawn[1:]
 		}
 		p.mu.Unlock()
-		if show != nil && show.tick%p.every == 0 {
+		if show != nil && show.tick%p.every == 0 && p.changed(show) {
 			if sleep(ctx, 3*time.Millisecond) != nil {
 				return
 			}
 			p.commit(show)
 		}
 	}
+}
+
+// changed says whether the page shows anything new.
+func (p *page) changed(d *drawing) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	changed := p.moves == 0 || p.painted < p.moves || d.mark != p.shown
+	p.shown = d.mark
+	return changed
 }
 
 func (p *page) commit(d *drawing) {
@@ -82,7 +94,14 @@ func (p *page) Mark(_ context.Context, _, _, _, _ int, c color.RGBA) error {
 		return context.DeadlineExceeded
 	}
 	p.mark = &c
+	p.marks++
 	return nil
+}
+
+func (p *page) ordered() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.marks
 }
 
 func (p *page) Unmark(context.Context) error {
@@ -323,6 +342,26 @@ func TestBusyPage(t *testing.T) {
 			t.Fatal("no echo was measured after one mark was refused")
 		}
 		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// TestPageComesToRest: a page that moved while it was loaded and then stands still is left alone. The echoes' own marks
+// once kept it moving for ever: thirty pictures a second of a page that never changes.
+func TestPageComesToRest(t *testing.T) {
+	for _, moves := range []int{settled, settled + 1, settled + 3} {
+		s := openSession(t, 30, false)
+		p := &page{s: s, ticks: 1, every: 1, moves: moves}
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { p.paint(ctx) })
+		wg.Go(func() { s.Follow(ctx, p) })
+		t.Cleanup(func() { cancel(); wg.Wait() })
+		time.Sleep(2 * time.Second) // longer than the first echoes take, however many they are
+		marked := p.ordered()
+		time.Sleep(time.Second)
+		if again := p.ordered() - marked; again > 0 {
+			t.Errorf("%d moves: %d marks in two seconds, and %d in the third", moves, marked, again)
+		}
 	}
 }
 
