@@ -22,8 +22,8 @@ const (
 	settleWithin  = 500 * time.Millisecond // for the depth of Chrome's pipeline to be measured before recording begins
 	finishWithin  = 20 * time.Second       // for ffmpeg to write what it has, once it gets no more
 	closeWithin   = 5 * time.Second        // for Chrome to end
-	reportEvery   = time.Second
-	refreshWithin = 60 * time.Second // for a page that is loaded again
+	reportEvery   = 2 * time.Second        // the heartbeat that carries the figures is no faster
+	refreshWithin = 60 * time.Second       // for a page that is loaded again
 )
 
 // recording is one recording of one page. One goroutine, run's, owns its state.
