@@ -6,24 +6,23 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/recordhost/recordhost/internal/capture/outbox"
 )
 
 // Limits of one client, each far above what Chrome uses.
 const (
-	maxObjects  = 8192
-	maxFDs      = 64
-	maxOutgoing = 1 << 20 // bytes queued for a client that does not read
-	displayID   = 1
-	readSize    = 64 << 10
+	maxObjects = 8192
+	maxFDs     = 64
+	displayID  = 1
+	readSize   = 64 << 10
 )
 
-// client is one connection. Its state is guarded by Server.mu; out and its condition have a lock of their own, so that
-// a client that does not read never delays a tick.
+// client is one connection. Its state is guarded by Server.mu.
 type client struct {
 	srv     *Server
 	conn    *net.UnixConn
@@ -33,10 +32,7 @@ type client struct {
 	shm     int64 // bytes mapped
 	lost    int   // pictures that could not be read
 
-	outMu  sync.Mutex
-	outOn  *sync.Cond
-	out    []byte
-	outEnd bool
+	out *outbox.Outbox
 }
 
 // object is what an id of the protocol stands for. request handles one message to it.
@@ -48,9 +44,7 @@ type object interface {
 type destroyer interface{ destroy(c *client) }
 
 func newClient(s *Server, conn *net.UnixConn) *client {
-	c := &client{srv: s, conn: conn, objects: map[uint32]object{displayID: display{}}}
-	c.outOn = sync.NewCond(&c.outMu)
-	return c
+	return &client{srv: s, conn: conn, objects: map[uint32]object{displayID: display{}}, out: outbox.New(conn)}
 }
 
 // read serves the client until it ends or breaks the protocol.
@@ -190,53 +184,14 @@ func (c *client) nextSerial() uint32 {
 }
 
 // send queues an event. A client that does not take its events is disconnected.
-func (c *client) send(m message) {
-	c.outMu.Lock()
-	defer c.outMu.Unlock()
-	if c.outEnd {
-		return
-	}
-	c.out = append(c.out, m.finish()...)
-	if len(c.out) > maxOutgoing {
-		c.outEnd = true
-		_ = c.conn.Close()
-	}
-	c.outOn.Signal()
-}
-
-// write sends what is queued until the client is disconnected.
-func (c *client) write() {
-	var b []byte
-	for {
-		c.outMu.Lock()
-		for len(c.out) == 0 && !c.outEnd {
-			c.outOn.Wait()
-		}
-		b, c.out = c.out, b[:0]
-		end := c.outEnd
-		c.outMu.Unlock()
-		if len(b) > 0 {
-			if _, err := c.conn.Write(b); err != nil {
-				_ = c.conn.Close()
-				return
-			}
-		}
-		if end {
-			return
-		}
-	}
-}
+func (c *client) send(m message) { c.out.Send(m.finish()) }
 
 // disconnect ends the client; err says what it did wrong, nil that nothing was. Server.mu is held.
 func (c *client) disconnect(err error) {
 	if err != nil && !c.srv.closed {
 		c.srv.cfg.Log.Warn("disconnected a client of the screen that broke the protocol", "err", err)
 	}
-	c.outMu.Lock()
-	c.outEnd = true
-	c.outOn.Signal()
-	c.outMu.Unlock()
-	_ = c.conn.Close()
+	c.out.Close()
 }
 
 // monotonic converts t to CLOCK_MONOTONIC, the clock that wp_presentation promises.

@@ -108,7 +108,7 @@ func (s *Server) accept() {
 		s.wg.Add(2)
 		s.mu.Unlock()
 		go func() { defer s.wg.Done(); c.read() }()
-		go func() { defer s.wg.Done(); c.write() }()
+		go func() { defer s.wg.Done(); c.out.Run() }()
 	}
 }
 

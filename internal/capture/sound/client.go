@@ -6,17 +6,17 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync"
 	"syscall"
 	"time"
+
+	"github.com/recordhost/recordhost/internal/capture/outbox"
 )
 
 // Limits of one client.
 const (
-	maxPacket   = 1 << 20 // bytes of one packet
-	maxOutgoing = 1 << 20 // bytes queued for a client that does not read
-	headerSize  = 20      // length, channel, offset (8 bytes), flags
-	control     = 0xffffffff
+	maxPacket  = 1 << 20 // bytes of one packet
+	headerSize = 20      // length, channel, offset (8 bytes), flags
+	control    = 0xffffffff
 )
 
 // client is one connection. Its streams are guarded by Server.mu.
@@ -27,16 +27,11 @@ type client struct {
 	next    uint32
 	refused int // streams of a format that was not offered
 
-	outMu  sync.Mutex
-	outOn  *sync.Cond
-	out    []byte
-	outEnd bool
+	out *outbox.Outbox
 }
 
 func newClient(s *Server, conn *net.UnixConn) *client {
-	c := &client{srv: s, conn: conn, streams: map[uint32]*stream{}}
-	c.outOn = sync.NewCond(&c.outMu)
-	return c
+	return &client{srv: s, conn: conn, streams: map[uint32]*stream{}, out: outbox.New(conn)}
 }
 
 // read serves the client until it ends or breaks the protocol.
@@ -122,52 +117,13 @@ func (c *client) refill(st *stream) {
 
 // send queues a control packet. A client that does not take its packets is disconnected.
 func (c *client) send(p packet) {
-	c.outMu.Lock()
-	defer c.outMu.Unlock()
-	if c.outEnd {
-		return
-	}
-	c.out = binary.BigEndian.AppendUint32(c.out, uint32(len(p)))
-	c.out = binary.BigEndian.AppendUint32(c.out, control)
-	c.out = append(c.out, make([]byte, headerSize-8)...)
-	c.out = append(c.out, p...)
-	if len(c.out) > maxOutgoing {
-		c.outEnd = true
-		_ = c.conn.Close()
-	}
-	c.outOn.Signal()
+	b := make([]byte, headerSize, headerSize+len(p))
+	binary.BigEndian.PutUint32(b, uint32(len(p)))
+	binary.BigEndian.PutUint32(b[4:], control)
+	c.out.Send(append(b, p...))
 }
 
-// write sends what is queued until the client is disconnected.
-func (c *client) write() {
-	var b []byte
-	for {
-		c.outMu.Lock()
-		for len(c.out) == 0 && !c.outEnd {
-			c.outOn.Wait()
-		}
-		b, c.out = c.out, b[:0]
-		end := c.outEnd
-		c.outMu.Unlock()
-		if len(b) > 0 {
-			if _, err := c.conn.Write(b); err != nil {
-				_ = c.conn.Close()
-				return
-			}
-		}
-		if end {
-			return
-		}
-	}
-}
-
-func (c *client) disconnect() {
-	c.outMu.Lock()
-	c.outEnd = true
-	c.outOn.Signal()
-	c.outMu.Unlock()
-	_ = c.conn.Close()
-}
+func (c *client) disconnect() { c.out.Close() }
 
 // position answers how many bytes of the stream have been heard by now: what was pulled, and since then as much as
 // time went by. Chrome's own synchronisation of sound and picture, and AudioContext.outputLatency, follow it.
