@@ -25,7 +25,6 @@ type Index struct {
 	extents      []Extent
 	payload      int64 // bytes of media data so far
 
-	cut     time.Duration // recorded time that gaps have taken so far
 	run     *Run          // the run that fragments belong to
 	current runState
 	shown   int64 // the latest presentation time of a picture, in ticks
@@ -83,15 +82,13 @@ func (x *Index) Begin(r Run) error {
 	return nil
 }
 
-// Gap cuts the recorded time between at and to out of the file. What is already in the Index from at on is removed. It
-// comes before the run that follows the gap; to is not later than that run's beginning.
-func (x *Index) Gap(at, to time.Duration) error {
-	if to < at || at < 0 {
-		return fmt.Errorf("mp4: a gap from %v to %v", at, to)
+// Cut removes what is in the Index from the recorded time at on. It comes before the run that goes on from there.
+func (x *Index) Cut(at time.Duration) error {
+	if at < 0 {
+		return fmt.Errorf("mp4: a cut at %v", at)
 	}
-	x.trimVideo(x.ticks(at, x.video.timescale))
-	x.trimAudio(x.ticks(at, x.audio.timescale))
-	x.cut += to - at
+	x.trimVideo(ticks(at, x.video.timescale))
+	x.trimAudio(ticks(at, x.audio.timescale))
 	x.run, x.current = nil, runState{}
 	return nil
 }
@@ -120,16 +117,16 @@ func (x *Index) Add(f *Fragment, path string, offset int64) error {
 func (x *Index) join() {
 	c := &x.current
 	c.joined = true
-	c.videoStart = x.ticks(x.run.Video, x.video.timescale)
+	c.videoStart = ticks(x.run.Video, x.video.timescale)
 	c.videoEntry = x.video.entry(x.run.Init.Video.Entry)
 	x.trimVideo(c.videoStart)
 	if x.video.width == 0 {
 		x.video.width, x.video.height = x.run.Init.Video.Width, x.run.Init.Video.Height
 	}
 	if a := x.run.Init.Audio; a != nil {
-		c.audioStart = x.ticks(x.run.Audio, x.audio.timescale)
+		c.audioStart = ticks(x.run.Audio, x.audio.timescale)
 		c.audioEntry = x.audio.entry(a.Entry)
-		c.audioFrom = x.ticks(max(x.run.Audio, x.run.AudioFrom), x.audio.timescale)
+		c.audioFrom = ticks(max(x.run.Audio, x.run.AudioFrom), x.audio.timescale)
 		x.trimAudio(c.audioFrom)
 	}
 }
@@ -200,7 +197,7 @@ func (x *Index) trimAudio(tick int64) {
 	}
 }
 
-// Covered returns the recorded time up to which both the picture and the sound are there: where a gap begins when
+// Covered returns the recorded time up to which both the picture and the sound are there: where a cut is made when
 // the recording cannot go on from here. It is zero when nothing is there.
 func (x *Index) Covered() time.Duration {
 	if x.video.len() == 0 {
@@ -211,7 +208,7 @@ func (x *Index) Covered() time.Duration {
 	if x.audio.len() > 0 {
 		end, scale = x.audio.last+Packet, x.audio.timescale
 	}
-	return max(0, time.Duration(rescale(end, int64(time.Second), scale))+x.cut)
+	return max(0, time.Duration(rescale(end, int64(time.Second), scale)))
 }
 
 // Pictures returns how many pictures the file would have.
@@ -220,9 +217,9 @@ func (x *Index) Pictures() int { return x.video.len() }
 // Bytes returns the size of the media data so far.
 func (x *Index) Bytes() int64 { return x.payload }
 
-// ticks turns recorded time into file time.
-func (x *Index) ticks(t time.Duration, scale int64) int64 {
-	return rescale(int64(t-x.cut), scale, int64(time.Second))
+// ticks turns recorded time into ticks of a track.
+func ticks(t time.Duration, scale int64) int64 {
+	return rescale(int64(t), scale, int64(time.Second))
 }
 
 // rescale returns v*to/from, rounded to the nearest, without overflow for the times of a recording.

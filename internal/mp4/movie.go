@@ -24,7 +24,7 @@ func (x *Index) Movie(end time.Duration) (*Movie, error) {
 	if x.video.len() == 0 {
 		return nil, ErrEmpty
 	}
-	video := x.span(x.ticks(end, videoTimescale))
+	video := x.span(ticks(end, videoTimescale))
 	m := &Movie{
 		Extents:  slices.Clip(x.extents),
 		Duration: time.Duration(rescale(video.end, int64(time.Second), videoTimescale)),

@@ -250,11 +250,11 @@ func testJoin(t *testing.T, first, second, third string, configurations int) {
 	if c := x.Covered(); c < 4*time.Second || c > 4050*time.Millisecond {
 		t.Errorf("covered: %v", c)
 	}
-	if err := x.Gap(4*time.Second, 60*time.Second); err != nil {
+	if err := x.Cut(4 * time.Second); err != nil {
 		t.Fatal(err)
 	}
-	add(t, &x, third, mp4.Run{Video: 60 * time.Second, Audio: 60 * time.Second})
-	path, m := write(t, &x, 62*time.Second)
+	add(t, &x, third, mp4.Run{Video: 4 * time.Second, Audio: 4 * time.Second})
+	path, m := write(t, &x, 6*time.Second)
 
 	times := shown(t, path, "v", configurations > 1)
 	if len(times) != 60+60+60 || m.Pictures != len(times) {
@@ -300,8 +300,8 @@ func TestNothing(t *testing.T) {
 	if err := x.Add(&mp4.Fragment{}, "", 0); err == nil {
 		t.Error("a fragment without a run is taken")
 	}
-	if err := x.Gap(2*time.Second, time.Second); err == nil {
-		t.Error("a gap that ends before it begins is taken")
+	if err := x.Cut(-time.Second); err == nil {
+		t.Error("a cut before the beginning is taken")
 	}
 }
 

@@ -33,12 +33,12 @@ const (
 	movieName   = "recording.mp4"
 )
 
-// Gap is time that was cut out of the recording because it could not be captured.
+// Gap is time that is absent from the recording because it could not be captured. It has no recorded time of its own: what
+// follows it is appended at At.
 type Gap struct {
-	At      time.Duration `json:"at"` // recorded time
-	To      time.Duration `json:"to"`
-	Cause   string        `json:"cause"`
-	Seconds float64       `json:"seconds"`
+	At     time.Duration `json:"at"` // recorded time
+	Length time.Duration `json:"length"`
+	Cause  string        `json:"cause"`
 }
 
 // Mark is something that happened at a moment of recorded time, such as a pause.
@@ -210,8 +210,9 @@ func extentOf(samples []mp4.Sample) extent {
 	return e
 }
 
-// Gap cuts the recorded time from at to to out of the recording. It stands before the run that follows it.
-func (s *Spool) Gap(at, to time.Duration, cause string) error {
+// Gap cuts the recording at the recorded time at, and notes that so much time is missing there. It stands before the run
+// that follows it.
+func (s *Spool) Gap(at, length time.Duration, cause string) error {
 	if err := s.sync(); err != nil {
 		return err
 	}
@@ -220,7 +221,7 @@ func (s *Spool) Gap(at, to time.Duration, cause string) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
-	g := Gap{At: at, To: to, Cause: cause, Seconds: (to - at).Seconds()}
+	g := Gap{At: at, Length: length, Cause: cause}
 	if err := s.applyGap(g); err != nil {
 		return err
 	}
@@ -228,7 +229,7 @@ func (s *Spool) Gap(at, to time.Duration, cause string) error {
 }
 
 func (s *Spool) applyGap(g Gap) error {
-	if err := s.index.Gap(g.At, g.To); err != nil {
+	if err := s.index.Cut(g.At); err != nil {
 		return err
 	}
 	s.closeRun()

@@ -131,10 +131,10 @@ func TestRecordingWithGap(t *testing.T) {
 		t.Errorf("covered: %v", c)
 	}
 	must(t, s.Mark("paused", time.Second))
-	must(t, s.Gap(2*time.Second, 5*time.Second, "the worker died"))
-	fill(t, s, in, head, pieces, 5*time.Second)
+	must(t, s.Gap(2*time.Second, 3*time.Second, "the worker died"))
+	fill(t, s, in, head, pieces, 2*time.Second)
 
-	f, err := s.Finish(t.Context(), 7*time.Second)
+	f, err := s.Finish(t.Context(), 4*time.Second)
 	must(t, err)
 	check := func(f spool.File) {
 		t.Helper()
@@ -156,8 +156,8 @@ func TestRecordingWithGap(t *testing.T) {
 
 	s = open(t, dir)
 	facts := s.Facts()
-	if facts.Runs != 2 || !facts.Ended || facts.End != 7*time.Second || facts.File == nil || *facts.File != f ||
-		len(facts.Gaps) != 1 || facts.Gaps[0].Seconds != 3 || len(facts.Marks) != 1 || facts.Pictures != 40 ||
+	if facts.Runs != 2 || !facts.Ended || facts.End != 4*time.Second || facts.File == nil || *facts.File != f ||
+		len(facts.Gaps) != 1 || facts.Gaps[0].Length != 3*time.Second || len(facts.Marks) != 1 || facts.Pictures != 40 ||
 		string(facts.Deliveries["files"].State) != "state" {
 		t.Errorf("%+v", facts)
 	}
