@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/recordhost/recordhost/internal/clock"
 )
 
 // Spec is all that a worker needs to make a recording. The host has checked every member and filled in the defaults.
@@ -32,6 +34,16 @@ type Spec struct {
 	FFmpegPath string
 
 	Targets []Target // at least one
+
+	// Clock is the task's time.
+	Clock clock.Anchor
+
+	// Salvage: the page is not to be opened; what earlier workers have recorded is made whole and delivered.
+	Salvage bool
+
+	// Heard is, by epoch, the number of the last event of an earlier launch that the host has stored. What those workers
+	// had to say beyond it, this one says.
+	Heard map[uint64]uint64
 }
 
 // Video says how to encode.

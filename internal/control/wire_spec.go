@@ -45,6 +45,11 @@ func specToWire(s Spec) *controlv1.Spec {
 		PluginDir:  s.PluginDir,
 		ChromePath: s.ChromePath,
 		FfmpegPath: s.FFmpegPath,
+		Created:    timestamppb.New(s.Clock.Wall),
+		Boot:       s.Clock.Boot,
+		Elapsed:    durationpb.New(s.Clock.Elapsed),
+		Salvage:    s.Salvage,
+		Heard:      s.Heard,
 	}
 	for _, c := range s.Browser.Cookies {
 		w.Browser.Cookies = append(w.Browser.Cookies, &controlv1.Cookie{Name: c.Name, Value: c.Value, Path: c.Path})

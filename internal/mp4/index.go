@@ -25,7 +25,7 @@ type Index struct {
 	extents      []Extent
 	payload      int64 // bytes of media data so far
 
-	run     *Run          // the run that fragments belong to
+	run     *Run // the run that fragments belong to
 	current runState
 	shown   int64 // the latest presentation time of a picture, in ticks
 }

@@ -1799,7 +1799,17 @@ type Spec struct {
 	// ffmpeg's executable.
 	FfmpegPath string `protobuf:"bytes,18,opt,name=ffmpeg_path,json=ffmpegPath,proto3" json:"ffmpeg_path,omitempty"`
 	// Where to deliver.
-	Targets       []*Target `protobuf:"bytes,19,rep,name=targets,proto3" json:"targets,omitempty"`
+	Targets []*Target `protobuf:"bytes,19,rep,name=targets,proto3" json:"targets,omitempty"`
+	// When the task was made, by the machine's wall clock.
+	Created *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=created,proto3" json:"created,omitempty"`
+	// The start of the machine that elapsed counts from.
+	Boot string `protobuf:"bytes,21,opt,name=boot,proto3" json:"boot,omitempty"`
+	// How long after that the task was made.
+	Elapsed *durationpb.Duration `protobuf:"bytes,22,opt,name=elapsed,proto3" json:"elapsed,omitempty"`
+	// The page is not to be opened: what earlier workers have recorded is made whole and delivered.
+	Salvage bool `protobuf:"varint,23,opt,name=salvage,proto3" json:"salvage,omitempty"`
+	// Of earlier launches, by epoch: the number of the last event that the host has stored.
+	Heard         map[uint64]uint64 `protobuf:"bytes,24,rep,name=heard,proto3" json:"heard,omitempty" protobuf_key:"varint,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1963,6 +1973,41 @@ func (x *Spec) GetFfmpegPath() string {
 func (x *Spec) GetTargets() []*Target {
 	if x != nil {
 		return x.Targets
+	}
+	return nil
+}
+
+func (x *Spec) GetCreated() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Created
+	}
+	return nil
+}
+
+func (x *Spec) GetBoot() string {
+	if x != nil {
+		return x.Boot
+	}
+	return ""
+}
+
+func (x *Spec) GetElapsed() *durationpb.Duration {
+	if x != nil {
+		return x.Elapsed
+	}
+	return nil
+}
+
+func (x *Spec) GetSalvage() bool {
+	if x != nil {
+		return x.Salvage
+	}
+	return false
+}
+
+func (x *Spec) GetHeard() map[uint64]uint64 {
+	if x != nil {
+		return x.Heard
 	}
 	return nil
 }
@@ -2446,7 +2491,7 @@ const file_recordhost_control_v1_control_proto_rawDesc = "" +
 	"\x06Failed\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\"\x06\n" +
-	"\x04Done\"\xca\x06\n" +
+	"\x04Done\"\xdb\b\n" +
 	"\x04Spec\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\"\n" +
@@ -2471,7 +2516,16 @@ const file_recordhost_control_v1_control_proto_rawDesc = "" +
 	"chromePath\x12\x1f\n" +
 	"\vffmpeg_path\x18\x12 \x01(\tR\n" +
 	"ffmpegPath\x127\n" +
-	"\atargets\x18\x13 \x03(\v2\x1d.recordhost.control.v1.TargetR\atargets\"\x8e\x02\n" +
+	"\atargets\x18\x13 \x03(\v2\x1d.recordhost.control.v1.TargetR\atargets\x124\n" +
+	"\acreated\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x12\x12\n" +
+	"\x04boot\x18\x15 \x01(\tR\x04boot\x123\n" +
+	"\aelapsed\x18\x16 \x01(\v2\x19.google.protobuf.DurationR\aelapsed\x12\x18\n" +
+	"\asalvage\x18\x17 \x01(\bR\asalvage\x12<\n" +
+	"\x05heard\x18\x18 \x03(\v2&.recordhost.control.v1.Spec.HeardEntryR\x05heard\x1a8\n" +
+	"\n" +
+	"HeardEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\x04R\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x8e\x02\n" +
 	"\x05Video\x12\x14\n" +
 	"\x05muxer\x18\x01 \x01(\tR\x05muxer\x12\x10\n" +
 	"\x03fps\x18\x02 \x01(\x05R\x03fps\x12\x10\n" +
@@ -2537,7 +2591,7 @@ func file_recordhost_control_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_recordhost_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_recordhost_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_recordhost_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_recordhost_control_v1_control_proto_goTypes = []any{
 	(CommandKind)(0),              // 0: recordhost.control.v1.CommandKind
 	(Reason)(0),                   // 1: recordhost.control.v1.Reason
@@ -2569,10 +2623,11 @@ var file_recordhost_control_v1_control_proto_goTypes = []any{
 	(*Browser)(nil),               // 27: recordhost.control.v1.Browser
 	(*Cookie)(nil),                // 28: recordhost.control.v1.Cookie
 	(*Target)(nil),                // 29: recordhost.control.v1.Target
-	nil,                           // 30: recordhost.control.v1.Browser.HeadersEntry
-	nil,                           // 31: recordhost.control.v1.Target.EnvEntry
-	(*durationpb.Duration)(nil),   // 32: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 33: google.protobuf.Timestamp
+	nil,                           // 30: recordhost.control.v1.Spec.HeardEntry
+	nil,                           // 31: recordhost.control.v1.Browser.HeadersEntry
+	nil,                           // 32: recordhost.control.v1.Target.EnvEntry
+	(*durationpb.Duration)(nil),   // 33: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
 }
 var file_recordhost_control_v1_control_proto_depIdxs = []int32{
 	4,  // 0: recordhost.control.v1.ConnectRequest.hello:type_name -> recordhost.control.v1.Hello
@@ -2585,10 +2640,10 @@ var file_recordhost_control_v1_control_proto_depIdxs = []int32{
 	25, // 7: recordhost.control.v1.Welcome.spec:type_name -> recordhost.control.v1.Spec
 	0,  // 8: recordhost.control.v1.Command.kind:type_name -> recordhost.control.v1.CommandKind
 	10, // 9: recordhost.control.v1.Heartbeat.progress:type_name -> recordhost.control.v1.Progress
-	32, // 10: recordhost.control.v1.Progress.recorded:type_name -> google.protobuf.Duration
-	32, // 11: recordhost.control.v1.Progress.silent:type_name -> google.protobuf.Duration
-	32, // 12: recordhost.control.v1.Progress.cpu:type_name -> google.protobuf.Duration
-	33, // 13: recordhost.control.v1.Event.time:type_name -> google.protobuf.Timestamp
+	33, // 10: recordhost.control.v1.Progress.recorded:type_name -> google.protobuf.Duration
+	33, // 11: recordhost.control.v1.Progress.silent:type_name -> google.protobuf.Duration
+	33, // 12: recordhost.control.v1.Progress.cpu:type_name -> google.protobuf.Duration
+	34, // 13: recordhost.control.v1.Event.time:type_name -> google.protobuf.Timestamp
 	10, // 14: recordhost.control.v1.Event.progress:type_name -> recordhost.control.v1.Progress
 	12, // 15: recordhost.control.v1.Event.loaded:type_name -> recordhost.control.v1.Loaded
 	13, // 16: recordhost.control.v1.Event.started:type_name -> recordhost.control.v1.Started
@@ -2602,33 +2657,36 @@ var file_recordhost_control_v1_control_proto_depIdxs = []int32{
 	21, // 24: recordhost.control.v1.Event.delivered:type_name -> recordhost.control.v1.Delivered
 	23, // 25: recordhost.control.v1.Event.failed:type_name -> recordhost.control.v1.Failed
 	24, // 26: recordhost.control.v1.Event.done:type_name -> recordhost.control.v1.Done
-	33, // 27: recordhost.control.v1.Started.at:type_name -> google.protobuf.Timestamp
-	32, // 28: recordhost.control.v1.Gap.at:type_name -> google.protobuf.Duration
-	32, // 29: recordhost.control.v1.Gap.length:type_name -> google.protobuf.Duration
+	34, // 27: recordhost.control.v1.Started.at:type_name -> google.protobuf.Timestamp
+	33, // 28: recordhost.control.v1.Gap.at:type_name -> google.protobuf.Duration
+	33, // 29: recordhost.control.v1.Gap.length:type_name -> google.protobuf.Duration
 	1,  // 30: recordhost.control.v1.Stopping.reason:type_name -> recordhost.control.v1.Reason
-	32, // 31: recordhost.control.v1.Whole.duration:type_name -> google.protobuf.Duration
+	33, // 31: recordhost.control.v1.Whole.duration:type_name -> google.protobuf.Duration
 	22, // 32: recordhost.control.v1.Delivered.deliveries:type_name -> recordhost.control.v1.Delivery
-	32, // 33: recordhost.control.v1.Delivery.duration:type_name -> google.protobuf.Duration
-	32, // 34: recordhost.control.v1.Spec.ready_timeout:type_name -> google.protobuf.Duration
-	32, // 35: recordhost.control.v1.Spec.page_timeout:type_name -> google.protobuf.Duration
-	32, // 36: recordhost.control.v1.Spec.max_duration:type_name -> google.protobuf.Duration
-	32, // 37: recordhost.control.v1.Spec.resume_within:type_name -> google.protobuf.Duration
-	32, // 38: recordhost.control.v1.Spec.upload_give_up:type_name -> google.protobuf.Duration
-	32, // 39: recordhost.control.v1.Spec.orphan_grace:type_name -> google.protobuf.Duration
+	33, // 33: recordhost.control.v1.Delivery.duration:type_name -> google.protobuf.Duration
+	33, // 34: recordhost.control.v1.Spec.ready_timeout:type_name -> google.protobuf.Duration
+	33, // 35: recordhost.control.v1.Spec.page_timeout:type_name -> google.protobuf.Duration
+	33, // 36: recordhost.control.v1.Spec.max_duration:type_name -> google.protobuf.Duration
+	33, // 37: recordhost.control.v1.Spec.resume_within:type_name -> google.protobuf.Duration
+	33, // 38: recordhost.control.v1.Spec.upload_give_up:type_name -> google.protobuf.Duration
+	33, // 39: recordhost.control.v1.Spec.orphan_grace:type_name -> google.protobuf.Duration
 	26, // 40: recordhost.control.v1.Spec.video:type_name -> recordhost.control.v1.Video
 	27, // 41: recordhost.control.v1.Spec.browser:type_name -> recordhost.control.v1.Browser
 	29, // 42: recordhost.control.v1.Spec.targets:type_name -> recordhost.control.v1.Target
-	32, // 43: recordhost.control.v1.Video.segment_duration:type_name -> google.protobuf.Duration
-	30, // 44: recordhost.control.v1.Browser.headers:type_name -> recordhost.control.v1.Browser.HeadersEntry
-	28, // 45: recordhost.control.v1.Browser.cookies:type_name -> recordhost.control.v1.Cookie
-	31, // 46: recordhost.control.v1.Target.env:type_name -> recordhost.control.v1.Target.EnvEntry
-	2,  // 47: recordhost.control.v1.ControlService.Connect:input_type -> recordhost.control.v1.ConnectRequest
-	3,  // 48: recordhost.control.v1.ControlService.Connect:output_type -> recordhost.control.v1.ConnectResponse
-	48, // [48:49] is the sub-list for method output_type
-	47, // [47:48] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	34, // 43: recordhost.control.v1.Spec.created:type_name -> google.protobuf.Timestamp
+	33, // 44: recordhost.control.v1.Spec.elapsed:type_name -> google.protobuf.Duration
+	30, // 45: recordhost.control.v1.Spec.heard:type_name -> recordhost.control.v1.Spec.HeardEntry
+	33, // 46: recordhost.control.v1.Video.segment_duration:type_name -> google.protobuf.Duration
+	31, // 47: recordhost.control.v1.Browser.headers:type_name -> recordhost.control.v1.Browser.HeadersEntry
+	28, // 48: recordhost.control.v1.Browser.cookies:type_name -> recordhost.control.v1.Cookie
+	32, // 49: recordhost.control.v1.Target.env:type_name -> recordhost.control.v1.Target.EnvEntry
+	2,  // 50: recordhost.control.v1.ControlService.Connect:input_type -> recordhost.control.v1.ConnectRequest
+	3,  // 51: recordhost.control.v1.ControlService.Connect:output_type -> recordhost.control.v1.ConnectResponse
+	51, // [51:52] is the sub-list for method output_type
+	50, // [50:51] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_recordhost_control_v1_control_proto_init() }
@@ -2667,7 +2725,7 @@ func file_recordhost_control_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_recordhost_control_v1_control_proto_rawDesc), len(file_recordhost_control_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   30,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
