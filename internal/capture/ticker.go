@@ -53,30 +53,56 @@ func (t ticker) part(n int64) time.Time {
 	return t.start.Add(time.Duration(n) * time.Second / time.Duration(int64(t.refresh)*t.parts))
 }
 
+// partAt answers the part that the time lies in: the one that ends next.
+func (t ticker) partAt(at time.Time) int64 {
+	return int64(at.Sub(t.start)*time.Duration(int64(t.refresh)*t.parts)/time.Second) + 1
+}
+
+// lastOf answers the last part of the tick that the n-th part belongs to.
+func (t ticker) lastOf(n int64) int64 { return (n + t.parts - 1) / t.parts * t.parts }
+
 // samples answers how many samples lie before the n-th part.
 func (t ticker) samples(n int64) int64 { return n * SampleRate / (int64(t.refresh) * t.parts) }
 
-// run ticks until ctx ends.
+// run ticks until ctx ends. While nothing plays the sound of a whole tick is pulled at once.
 func (s *Session) run(ctx context.Context) {
 	defer close(s.done)
 	t := s.ticker
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var pcm []float32
-	for n := int64(1); ; n++ {
+	stretch := func(from, to int64) []float32 {
+		want := int(t.samples(to)-t.samples(from)) * Channels
+		if cap(pcm) < want {
+			pcm = make([]float32, want)
+		}
+		return pcm[:want]
+	}
+	for heard := int64(0); ; { // parts
+		n := heard + 1
+		if s.sound.Idle() {
+			n = t.lastOf(n)
+		}
 		due := t.part(n)
 		timer.Reset(time.Until(due))
 		select {
 		case <-ctx.Done():
 			return
+		case <-s.sound.Began():
+			// What has begun belongs to the present part: the parts before it were silent.
+			if until := min(t.partAt(time.Now()), n) - 1; until > heard {
+				silence := stretch(heard, until)
+				clear(silence)
+				s.hear(silence, heard/t.parts)
+				heard = until
+			}
+			continue
 		case <-timer.C:
 		}
-		want := int(t.samples(n)-t.samples(n-1)) * Channels
-		if cap(pcm) < want {
-			pcm = make([]float32, want)
-		}
-		s.sound.Pull(due, pcm[:want])
-		s.hear(pcm[:want], (n-1)/t.parts)
+		sound := stretch(heard, n)
+		s.sound.Pull(due, sound)
+		s.hear(sound, heard/t.parts)
+		heard = n
 		if n%t.parts == 0 {
 			s.screen.Tick(due)
 			s.beat(n/t.parts, due)

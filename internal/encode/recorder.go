@@ -18,6 +18,10 @@ const (
 
 	// respite is the wait after the second failure in a row; it doubles.
 	respite = 100 * time.Millisecond
+
+	// portion is how much sound waits for a picture to go to ffmpeg with, before it goes alone: waking up costs more than
+	// the sound itself.
+	portion = 100 * time.Millisecond
 )
 
 // ErrFailed is why a Recorder gave up: no ffmpeg stays alive, or none keeps up with the sound.
@@ -113,7 +117,9 @@ func (r *Recorder) Audio(pts time.Duration, pcm []float32) {
 	if !r.w.audio(pts, pcm) {
 		r.cancel(fmt.Errorf("%w: it is %v behind the sound", ErrFailed, maxSound))
 	}
-	r.nudge()
+	if r.w.waitingSound() >= samples(portion) {
+		r.nudge()
+	}
 }
 
 func (r *Recorder) nudge() {

@@ -242,6 +242,16 @@ func (w *window) soundKept() int64 {
 	return w.soundEnd
 }
 
+// waitingSound is how many samples ffmpeg was not fed yet.
+func (w *window) waitingSound() int64 {
+	for _, it := range w.items[w.fed:] {
+		if it.pic == nil {
+			return w.soundEnd - it.start
+		}
+	}
+	return 0
+}
+
 func (w *window) soundTime(sample int64) time.Duration {
 	return w.soundStart + time.Duration(sample*int64(time.Second)/sampleRate)
 }

@@ -106,6 +106,9 @@ func (c *client) create(tag uint32, r *reader) packet {
 	st := &stream{index: c.next, spec: want, corked: corked, requested: targetFrames * frame}
 	c.next++
 	c.streams[st.index] = st
+	if !corked {
+		c.srv.begin()
+	}
 	return reply(tag).u32(st.index).u32(st.index).u32(uint32(st.requested)).
 		u32(uint32(maxFrames*frame)).u32(uint32(targetFrames*frame)).u32(0).u32(uint32(requestFrames*frame)).
 		spec(want).channelMap(want.channels).u32(0).text(sinkName).flag(false).
@@ -125,7 +128,9 @@ func (c *client) streamRequest(command, tag uint32, r *reader) packet {
 	case commandDeletePlaybackStream:
 		delete(c.streams, st.index)
 	case commandCork:
-		st.corked = r.flag()
+		if st.corked = r.flag(); !st.corked {
+			c.srv.begin()
+		}
 	case commandFlush:
 		st.flush()
 	case commandDrain:

@@ -33,6 +33,7 @@ type Server struct {
 	log      *slog.Logger
 	listener *net.UnixListener
 	wg       sync.WaitGroup
+	began    chan struct{} // holds one: a stream has begun to play
 
 	mu      sync.Mutex // guards all below and every stream
 	clients map[*client]struct{}
@@ -50,7 +51,9 @@ func Listen(socket string, log *slog.Logger) (*Server, error) {
 		_ = l.Close()
 		return nil, fmt.Errorf("sound: protect the PulseAudio socket: %w", err)
 	}
-	s := &Server{log: log, listener: l, clients: map[*client]struct{}{}, pulled: time.Now()}
+	s := &Server{
+		log: log, listener: l, began: make(chan struct{}, 1), clients: map[*client]struct{}{}, pulled: time.Now(),
+	}
 	s.wg.Add(1)
 	go s.accept()
 	return s, nil
@@ -96,6 +99,31 @@ func (s *Server) streams() (n int) {
 		n += len(c.streams)
 	}
 	return n
+}
+
+// Idle says that nothing plays, and nothing is about to: no stream that is not corked.
+func (s *Server) Idle() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.clients {
+		for _, st := range c.streams {
+			if !st.corked {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Began tells, once for any number of them, that streams have begun to play.
+func (s *Server) Began() <-chan struct{} { return s.began }
+
+// begin tells that a stream is not corked any more.
+func (s *Server) begin() {
+	select {
+	case s.began <- struct{}{}:
+	default:
+	}
 }
 
 // Pull mixes what all streams play up to the moment until into out, interleaved stereo, and asks the clients for as
