@@ -42,7 +42,8 @@ type Config struct {
 	FPS       int           // of the recording, 1 to 60
 	Constant  bool          // one picture per frame time, even where nothing changed
 	PageScale float64       // device pixels per CSS pixel; 0 is 1
-	Limit     time.Duration // of the recording; 0: none
+	Base      time.Duration // recorded before: where the recording goes on
+	Limit     time.Duration // of the recording, Base and all; 0: none
 	Log       *slog.Logger
 }
 
@@ -58,7 +59,7 @@ type Sink interface {
 
 // Stats counts what a Session did.
 type Stats struct {
-	Recorded time.Duration // length of the recording so far
+	Recorded time.Duration // length of the recording so far, Base and all
 	Pictures uint64        // that the page painted
 	Sent     uint64        // given to the sink and taken
 	Dropped  uint64        // refused by the sink
@@ -79,6 +80,7 @@ type Session struct {
 	mu       sync.Mutex // guards all below; taken inside screen.Server's lock
 	now      int64      // the tick last begun
 	painted  chan struct{}
+	shows    bool // painted is closed
 	full     chan struct{}
 	limit    int64 // ticks
 	picture  *yuv.Picture
@@ -102,7 +104,7 @@ func Open(cfg Config) (*Session, error) {
 	tick := newTicker(cfg.FPS)
 	s := &Session{
 		cfg: cfg, ticker: tick, done: make(chan struct{}), painted: make(chan struct{}), full: make(chan struct{}),
-		limit:   tick.limit(cfg.Limit),
+		limit:   tick.limit(cfg.Limit, cfg.Base),
 		picture: yuv.New(cfg.Width, cfg.Height), depth: depth{tick: tick.period},
 	}
 	s.slots = slots{ticks: int64(tick.perFrame), rate: int64(cfg.FPS), constant: cfg.Constant, last: -1}
@@ -162,8 +164,22 @@ func (s *Session) Close() {
 	s.unserve()
 }
 
-// Painted is closed when the page's window has shown its first picture.
-func (s *Session) Painted() <-chan struct{} { return s.painted }
+// Painted is closed when the window of the present Chrome has shown its first picture.
+func (s *Session) Painted() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.painted
+}
+
+// Renew makes the screen ready for another Chrome, once the one before is gone: nothing is known of its pictures yet. The
+// last picture stays until there is a new one. Following has ended before, and begins anew.
+func (s *Session) Renew() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.painted, s.shows = make(chan struct{}), false
+	s.depth = depth{tick: s.ticker.period, content: s.depth.content}
+	s.mark = nil
+}
 
 // Full is closed when the recording has reached its limit. Nothing more is recorded then; Stop ends it.
 func (s *Session) Full() <-chan struct{} { return s.full }
@@ -172,7 +188,7 @@ func (s *Session) Full() <-chan struct{} { return s.full }
 func (s *Session) Record(sink Sink) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stats.Pictures == 0 {
+	if !s.shows {
 		return ErrNoPicture
 	}
 	s.sink = sink
@@ -211,7 +227,7 @@ func (s *Session) begin() {
 func (s *Session) isFull(k int64) bool { return s.limit > 0 && s.timeline.length(k) >= s.limit }
 
 // Stop ends the recording with the next tick, waits for the pictures that are still on their way through Chrome, and
-// answers the recording's length.
+// answers the recording's length, Base and all.
 func (s *Session) Stop(ctx context.Context) time.Duration {
 	s.mu.Lock()
 	end := s.next()
@@ -229,7 +245,7 @@ func (s *Session) Stop(ctx context.Context) time.Duration {
 	s.advance(s.slots.before(length))
 	s.closing(length)
 	s.sink = nil
-	return s.ticker.recorded(length)
+	return s.cfg.Base + s.ticker.recorded(length)
 }
 
 // Stats answers what was done so far.
@@ -237,7 +253,7 @@ func (s *Session) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.stats
-	st.Recorded = s.ticker.recorded(s.timeline.length(s.now))
+	st.Recorded = s.cfg.Base + s.ticker.recorded(s.timeline.length(s.now))
 	st.Latency = s.depth.latency
 	return st
 }

@@ -11,7 +11,9 @@ import (
 func (s *Session) Frame(at time.Time, f *screen.Frame) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stats.Pictures++; s.stats.Pictures == 1 {
+	s.stats.Pictures++
+	if !s.shows {
+		s.shows = true
 		close(s.painted)
 	}
 	tick := s.depth.frame(at, at.Sub(s.ticker.start))
@@ -66,7 +68,7 @@ func (s *Session) advance(until int64) {
 // send gives the picture to the sink. One that is dropped is wanted again for the next slot, lest a page that rests
 // now is remembered by its last picture but one.
 func (s *Session) send(slot int64) bool {
-	if !s.sink.Video(s.slots.sent(slot), s.picture.Data) {
+	if !s.sink.Video(s.cfg.Base+s.slots.sent(slot), s.picture.Data) {
 		s.stats.Dropped++
 		s.slots.want(slot + 1)
 		return false

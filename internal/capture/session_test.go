@@ -410,7 +410,7 @@ func TestFlood(t *testing.T) {
 // TestTinyLimit: a limit below one tick is one tick, not none.
 func TestTinyLimit(t *testing.T) {
 	for d, want := range map[time.Duration]int64{0: 0, time.Millisecond: 1, time.Second: 30, 10 * time.Hour: 36000 * 30} {
-		if got := newTicker(30).limit(d); got != want {
+		if got := newTicker(30).limit(d, 0); got != want {
 			t.Errorf("limit of %v: %d ticks, want %d", d, got, want)
 		}
 	}

@@ -37,12 +37,13 @@ func (t ticker) ticks(d time.Duration) int64 {
 	return int64(d * time.Duration(t.refresh) / time.Second)
 }
 
-// limit answers how many ticks a recording may have, 0 standing for any number. No limit is too short for one tick.
-func (t ticker) limit(d time.Duration) int64 {
+// limit answers how many ticks a recording of at most d may still have, 0 standing for any number. No limit is too short
+// for one tick.
+func (t ticker) limit(d, recorded time.Duration) int64 {
 	if d <= 0 {
 		return 0
 	}
-	return max(t.ticks(d), 1)
+	return max(t.ticks(d-recorded), 1)
 }
 
 // time answers when tick k is due.
@@ -121,7 +122,7 @@ func (s *Session) hear(pcm []float32, k int64) {
 	if silent(pcm) {
 		s.stats.Silent += time.Duration(n) * time.Second / SampleRate
 	}
-	s.sink.Audio(time.Duration(s.samples)*time.Second/SampleRate, pcm)
+	s.sink.Audio(s.cfg.Base+time.Duration(s.samples)*time.Second/SampleRate, pcm)
 	s.samples += n
 }
 

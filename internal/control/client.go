@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/recordhost/recordhost/internal/clock"
 	controlv1 "github.com/recordhost/recordhost/internal/control/proto/recordhost/control/v1"
 )
 
@@ -27,6 +28,7 @@ type Options struct {
 	Log       *slog.Logger  // nil: discarded
 	Heartbeat time.Duration // zero: 2 s
 	Backoff   time.Duration // the longest wait between two tries to connect; zero: 2 s
+	Clock     clock.Source  // zero: the machine's
 }
 
 // Client is the worker's end of the stream. It lives as long as the worker and connects again for as long as it
@@ -37,6 +39,7 @@ type Client struct {
 	log       *slog.Logger
 	heartbeat time.Duration
 	backoff   time.Duration
+	clock     clock.Source
 
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
@@ -56,6 +59,7 @@ type Client struct {
 	number   uint64             // of the last event
 	unheard  []*controlv1.Event // not acknowledged yet, by number
 	heard    chan struct{}      // closed, and made anew, when unheard shrinks
+	done     bool               // an earlier worker has said its last word
 	inbox    []Command          // received, not yet taken
 	received uint64
 	applied  uint64
@@ -95,6 +99,7 @@ func newClient(b Bootstrap, o Options) *Client {
 		log:       o.Log,
 		heartbeat: o.Heartbeat,
 		backoff:   o.Backoff,
+		clock:     o.Clock,
 		ready:     make(chan struct{}),
 		refused:   make(chan struct{}),
 		orphaned:  make(chan struct{}),
@@ -114,14 +119,27 @@ func newClient(b Bootstrap, o Options) *Client {
 	if c.backoff <= 0 {
 		c.backoff = 2 * time.Second
 	}
+	if c.clock.Wall == nil {
+		c.clock = clock.System()
+	}
 	return c
 }
+
+// Now is the task's time.
+func (c *Client) Now() time.Time { return c.clock.Now(c.Spec().Clock) }
 
 // Spec is the recording to make.
 func (c *Client) Spec() Spec {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.spec
+}
+
+// Done tells that a worker before this one has done all there was to do; what it said is left to be heard.
+func (c *Client) Done() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.done
 }
 
 // Commands delivers each command once, in their order, however often the connection was lost. It is closed when the
@@ -149,7 +167,7 @@ func (c *Client) Emit(b Body) error {
 	defer c.mu.Unlock()
 	c.number++
 	event := eventToWire(Event{
-		Number: c.number, Time: time.Now(), Applied: c.applied, Progress: c.progress, Body: b,
+		Number: c.number, Time: c.clock.Now(c.spec.Clock), Applied: c.applied, Progress: c.progress, Body: b,
 	})
 	c.unheard = append(c.unheard, event)
 	err := c.write(&controlv1.ConnectRequest{Message: &controlv1.ConnectRequest_Event{Event: event}})
@@ -250,8 +268,8 @@ func (c *Client) takeInbox() []Command {
 	return inbox
 }
 
-// begin takes the spec, makes the spool and opens the journal in it. What an earlier process of the same launch left
-// in the journal is said again.
+// begin takes the spec, makes the spool and opens the journal in it. What earlier workers of the task left unheard in
+// theirs is said by this one.
 func (c *Client) begin(s Spec) error {
 	if !filepath.IsAbs(s.SpoolDir) {
 		return fmt.Errorf("control: the spool directory %q is not absolute", s.SpoolDir)
@@ -259,7 +277,10 @@ func (c *Client) begin(s Spec) error {
 	if err := os.MkdirAll(s.SpoolDir, 0o700); err != nil {
 		return fmt.Errorf("control: make the spool directory: %w", err)
 	}
-	path := filepath.Join(s.SpoolDir, fmt.Sprintf("control-%d.journal", s.Epoch))
+	path := journalPath(s.SpoolDir, s.Epoch)
+	if err := inherit(path, s); err != nil {
+		return err
+	}
 	journal, records, err := openJournal(path)
 	if err != nil {
 		return err
@@ -271,6 +292,7 @@ func (c *Client) begin(s Spec) error {
 		if e := r.GetEvent(); e != nil {
 			c.unheard = append(c.unheard, e)
 			c.number = e.GetNumber()
+			c.done = c.done || e.GetDone() != nil
 		}
 		c.applied = max(c.applied, r.GetApplied().GetNumber())
 	}

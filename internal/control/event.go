@@ -112,6 +112,18 @@ type Progress struct {
 	CPU       time.Duration // of the worker and its children
 }
 
+// Plus adds the figures of a worker to those of the workers before it. What is counted is added; how far the recording
+// is, the later worker says for all.
+func (p Progress) Plus(later Progress) Progress {
+	later.Frames += p.Frames
+	later.Dropped += p.Dropped
+	later.Silent += p.Silent
+	later.CPU += p.CPU
+	later.Recorded = max(later.Recorded, p.Recorded)
+	later.Delivered = max(later.Delivered, p.Delivered)
+	return later
+}
+
 // Command is one thing to do. Both ends know it by its number.
 type Command struct {
 	Number uint64 // counts the task's commands from 1

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/recordhost/recordhost/internal/clock"
 	controlv1 "github.com/recordhost/recordhost/internal/control/proto/recordhost/control/v1"
 )
 
@@ -45,7 +46,7 @@ func specToWire(s Spec) *controlv1.Spec {
 		PluginDir:  s.PluginDir,
 		ChromePath: s.ChromePath,
 		FfmpegPath: s.FFmpegPath,
-		Created:    timestamppb.New(s.Clock.Wall),
+		Created:    timeToWire(s.Clock.Wall),
 		Boot:       s.Clock.Boot,
 		Elapsed:    durationpb.New(s.Clock.Elapsed),
 		Salvage:    s.Salvage,
@@ -100,6 +101,9 @@ func specFromWire(w *controlv1.Spec) Spec {
 		PluginDir:  w.GetPluginDir(),
 		ChromePath: w.GetChromePath(),
 		FFmpegPath: w.GetFfmpegPath(),
+		Clock:      clock.Anchor{Wall: timeFromWire(w.GetCreated()), Boot: w.GetBoot(), Elapsed: w.GetElapsed().AsDuration()},
+		Salvage:    w.GetSalvage(),
+		Heard:      w.GetHeard(),
 	}
 	for _, c := range browser.GetCookies() {
 		s.Browser.Cookies = append(s.Browser.Cookies, Cookie{Name: c.GetName(), Value: c.GetValue(), Path: c.GetPath()})

@@ -33,10 +33,11 @@ type Options struct {
 // Defaults, chosen by measurement against x264 veryfast crf 25: not less SSIM on pages of moving shapes, slides and film,
 // with up to 1.25 times the bits and less than two thirds of the CPU. A short look-ahead with mbtree buys back on film what
 // superfast loses; B-frames without decision do the same; all of it costs little. The transform of 8x8 is left out: on a
-// screen's edges it costs bits as well as time.
+// screen's edges it costs bits as well as time. So are B-frames that others refer to: each picture that is referred to is
+// filtered and interpolated as a whole, which costs more than coding it where little has changed.
 const (
 	defaultPreset  = "superfast"
-	defaultQuality = "22.8"
+	defaultQuality = "22.9"
 	defaultSound   = 128000
 
 	// lookAhead and bFrames bound what x264 keeps to itself: lookAhead pictures, plus one per further thread.
@@ -128,7 +129,7 @@ func (o *Options) pictures() []string {
 	preset, _ := o.preset() // checked
 	return append([]string{
 		"-c:v", "libx264", "-preset", preset, "-pix_fmt", "yuv420p", "-threads:v", strconv.Itoa(o.threads()),
-		"-bf", strconv.Itoa(bFrames), "-b_strategy", "0", "-rc-lookahead", strconv.Itoa(lookAhead), "-mbtree", "1", "-8x8dct", "0",
+		"-bf", strconv.Itoa(bFrames), "-b_strategy", "0", "-rc-lookahead", strconv.Itoa(lookAhead), "-mbtree", "1", "-8x8dct", "0", "-b-pyramid", "none",
 		"-sc_threshold", "0", "-g", strconv.Itoa(int(keyInterval/time.Second) * o.FPS * 10), "-forced-idr", "1",
 		"-force_key_frames", fmt.Sprintf("expr:if(isnan(prev_forced_t),1,gte(t,prev_forced_t+%d))", keyInterval/time.Second),
 		"-color_range", "tv", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709",

@@ -41,11 +41,23 @@ type Gap struct {
 	Cause  string        `json:"cause"`
 }
 
-// Mark is something that happened at a moment of recorded time, such as a pause.
+// Mark is a moment from which on the recording's time runs, or stands still.
 type Mark struct {
-	Kind string        `json:"kind"`
-	At   time.Duration `json:"at"`
+	Kind MarkKind      `json:"kind"`
+	At   time.Duration `json:"at"`             // recorded time
+	Time time.Time     `json:"time"`           // the task's time
+	Lost time.Duration `json:"lost,omitempty"` // that is missing at At, and nobody was told of yet
 }
+
+// MarkKind says which.
+type MarkKind string
+
+// The kinds of marks.
+const (
+	MarkRuns   MarkKind = "runs"   // time runs
+	MarkPaused MarkKind = "paused" // it stands still, as someone wanted
+	MarkLost   MarkKind = "lost"   // it stands still: there is nothing to be captured
+)
 
 // File is the finished recording on the local disk.
 type File struct {
@@ -237,10 +249,8 @@ func (s *Spool) applyGap(g Gap) error {
 	return nil
 }
 
-// Mark records that something happened at a moment of recorded time.
-func (s *Spool) Mark(kind string, at time.Duration) error {
-	return s.note(record{Mark: &Mark{Kind: kind, At: at}})
-}
+// Mark records a moment. It is on the disk when Mark returns.
+func (s *Spool) Mark(m Mark) error { return s.note(record{Mark: &m}) }
 
 // SetDelivery records where the delivery to a target stands. It is on the disk when SetDelivery returns.
 func (s *Spool) SetDelivery(target string, d Delivery) error {

@@ -130,7 +130,7 @@ func TestRecordingWithGap(t *testing.T) {
 	if c := s.Covered(); c < 2*time.Second || c > 2050*time.Millisecond {
 		t.Errorf("covered: %v", c)
 	}
-	must(t, s.Mark("paused", time.Second))
+	must(t, s.Mark(spool.Mark{Kind: spool.MarkPaused, At: time.Second}))
 	must(t, s.Gap(2*time.Second, 3*time.Second, "the worker died"))
 	fill(t, s, in, head, pieces, 2*time.Second)
 

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/recordhost/recordhost/internal/clock"
 	"github.com/recordhost/recordhost/internal/control"
 	"github.com/recordhost/recordhost/sdk/runtime"
 )
@@ -22,6 +23,7 @@ var errEnded = errors.New("task: the actor has ended")
 // each change before it lets anything follow from it, and publishes it.
 type actor struct {
 	options Options
+	anchor  clock.Anchor
 	store   recordStore
 	driver  runtime.Driver
 	spec    control.Spec
@@ -56,6 +58,7 @@ type recordStore interface {
 func newActor(o Options, s recordStore, driver runtime.Driver, spec control.Spec, r Record) *actor {
 	a := &actor{
 		options:  o,
+		anchor:   r.Clock,
 		store:    s,
 		driver:   driver,
 		spec:     spec,
@@ -101,7 +104,7 @@ func (a *actor) run(ctx context.Context, begin func(context.Context)) {
 func (a *actor) await(ctx context.Context, until time.Time) {
 	var due <-chan time.Time
 	if !until.IsZero() {
-		timer := time.NewTimer(time.Until(until))
+		timer := time.NewTimer(until.Sub(a.now()))
 		defer timer.Stop()
 		due = timer.C
 	}
@@ -112,7 +115,9 @@ func (a *actor) await(ctx context.Context, until time.Time) {
 	case r := <-a.launched:
 		a.confirm(ctx, r)
 	case x := <-a.gone:
-		a.worker.leave(x, time.Now())
+		if x.epoch == a.record.Launch.Epoch && !a.record.Launch.Over {
+			a.worker.leave(x, a.now())
+		}
 	case <-due:
 	case <-ctx.Done():
 	}
@@ -136,7 +141,7 @@ func (a *actor) call(ctx context.Context, f func() error) error {
 
 // ask lets an action of the caller happen.
 func (a *actor) ask(ctx context.Context, what any) error {
-	return a.call(ctx, func() error { return a.happen(Event{At: time.Now(), What: what}, nil) })
+	return a.call(ctx, func() error { return a.happen(Event{At: a.now(), What: what}, nil) })
 }
 
 // happen applies an event: what it changes is stored, then published, then its effects are brought about. Where
@@ -199,23 +204,33 @@ func (a *actor) follow(effects []Effect) {
 				a.session.Send(e.Command)
 			}
 		case Release:
-			a.worker.released = time.Now()
+			a.worker.released = a.now()
+		case Relaunch:
+			a.worker = worker{relaunch: a.now().Add(time.Duration(len(a.record.State.Losses)-1) * a.options.timing.retry)}
 		}
 	}
 }
 
+// now is the task's time.
+func (a *actor) now() time.Time { return a.options.Clock.Now(a.anchor) }
+
 // hear notes that the worker lives.
-func (a *actor) hear() { a.heard.Store(time.Now().UnixNano()) }
+func (a *actor) hear() { a.heard.Store(a.now().UnixNano()) }
 
 func (a *actor) lastHeard() time.Time { return time.Unix(0, a.heard.Load()) }
 
-// retire forgets the worker, which is gone: nobody is let in with its token any more, and what it left on the disk is
-// removed, unless it is all there is of the recording.
-func (a *actor) retire() {
+// dismiss forgets the worker, which is gone: nobody is let in with its token any more.
+func (a *actor) dismiss() {
 	if a.session != nil {
 		a.session.Close()
 		a.session = nil
 	}
+}
+
+// retire forgets the task's last worker, and removes what it left on the disk, unless that is all there is of the
+// recording.
+func (a *actor) retire() {
+	a.dismiss()
 	state := a.record.State
 	if state.StartTime.IsZero() || len(state.Deliveries) > 0 {
 		if err := os.RemoveAll(a.spec.SpoolDir); err != nil {
@@ -226,8 +241,9 @@ func (a *actor) retire() {
 
 // listener takes what the worker of one epoch says.
 type listener struct {
-	actor *actor
-	epoch uint64
+	actor  *actor
+	epoch  uint64
+	before control.Progress
 }
 
 var _ control.Handler = listener{}
@@ -263,15 +279,16 @@ func (l listener) Event(ctx context.Context, e control.Event) error {
 		if e.Number <= a.record.Launch.LastEvent {
 			return nil
 		}
-		a.figures.Store(&e.Progress)
-		now := time.Now()
+		figures := l.before.Plus(e.Progress)
+		a.figures.Store(&figures)
+		now := a.now()
 		body := e.Body
 		if started, ok := body.(control.Started); ok {
 			body = control.Started{At: a.plausible(started.At, now)}
 		}
 		return a.happen(Event{At: a.plausible(e.Time, now), What: Report{Applied: e.Applied, Body: body}}, func(r *Record) {
 			r.Launch.LastEvent = e.Number
-			r.Progress = e.Progress
+			r.Progress = figures
 		})
 	})
 }
@@ -287,7 +304,8 @@ func (a *actor) plausible(t, now time.Time) time.Time {
 // Progress keeps the figures of a heartbeat.
 func (l listener) Progress(p control.Progress) {
 	l.actor.hear()
-	l.actor.figures.Store(&p)
+	figures := l.before.Plus(p)
+	l.actor.figures.Store(&figures)
 }
 
 // Disconnected lets the actor look whether the worker is gone.

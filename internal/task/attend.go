@@ -11,7 +11,7 @@ import (
 // attend does what is due, and answers when it is to be called again at the latest; the zero time means when something
 // happens. What fails is tried again after a while.
 func (a *actor) attend(ctx context.Context) time.Time {
-	now := time.Now()
+	now := a.now()
 	var again time.Time
 	for _, duty := range []func(context.Context, time.Time) (time.Time, error){
 		a.attendLaunch, a.attendLifetime, a.attendWorker, a.attendLoss,
@@ -33,16 +33,19 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// attendLaunch launches again, unless the task was stopped meanwhile.
+// attendLaunch launches again, unless that has become pointless.
 func (a *actor) attendLaunch(ctx context.Context, now time.Time) (time.Time, error) {
 	if due := a.worker.relaunch; !due.IsZero() {
-		if a.record.State.Status != Normal {
+		a.worker.failure = a.pointless(now)
+		switch {
+		case a.worker.failure != nil:
 			a.worker.relaunch = time.Time{}
-			a.worker.failure = &LaunchFailed{Code: CodeLaunchFailed, Message: "it was stopped before it was launched"}
-		} else if now.Before(due) {
+		case now.Before(due):
 			return due, nil
-		} else if err := a.launchAgain(ctx); err != nil {
-			return time.Time{}, err
+		default:
+			if err := a.launchAgain(ctx); err != nil {
+				return time.Time{}, err
+			}
 		}
 	}
 	if a.worker.failure == nil {
@@ -53,6 +56,21 @@ func (a *actor) attendLaunch(ctx context.Context, now time.Time) (time.Time, err
 	}
 	a.worker.failure = nil
 	return time.Time{}, nil
+}
+
+// pointless says why no worker is launched any more, nil while there is a point in it.
+func (a *actor) pointless(now time.Time) *LaunchFailed {
+	s := a.record.State
+	switch {
+	case s.Status == Canceled && s.StartTime.IsZero():
+		return &LaunchFailed{Code: CodeLaunchFailed, Message: "it was stopped before it was launched"}
+	case len(a.spec.Targets) == 0:
+		return &LaunchFailed{Code: CodeLaunchFailed, Message: "the worker is gone, and the configuration no longer has what the task needs"}
+	case !s.LostAt.IsZero() && now.Sub(s.LostAt) >= a.options.Engine.UploadGiveUp:
+		message := fmt.Sprintf("the worker is gone, and no other one could be launched for %v", a.options.Engine.UploadGiveUp)
+		return &LaunchFailed{Code: CodeLaunchFailed, Message: message}
+	}
+	return nil
 }
 
 // attendLifetime stops a task that nobody stops.
@@ -71,41 +89,67 @@ func (a *actor) attendLifetime(_ context.Context, now time.Time) (time.Time, err
 
 // attendWorker ends a worker that does not end, or says nothing.
 func (a *actor) attendWorker(ctx context.Context, now time.Time) (time.Time, error) {
-	if a.record.Launch.Handle == nil || a.worker.killing || !a.worker.left.IsZero() {
+	if a.record.Launch.Handle == nil || a.record.Launch.Over || a.worker.killing || !a.worker.left.IsZero() {
 		return time.Time{}, nil
 	}
-	due, reason := a.patience()
-	if now.Before(due) {
-		return due, nil
+	p := a.termOf(now)
+	if now.Before(p.until) {
+		return earlier(p.until, a.worker.looked.Add(a.options.timing.look())), nil
 	}
-	a.kill(ctx, reason)
+	a.kill(ctx, p)
 	return time.Time{}, nil
 }
 
-// patience is until when the worker is left alone, and what is said of it then.
-func (a *actor) patience() (due time.Time, reason string) {
+// look notes whether the worker has said anything since the last look. Looks are counted, not time: a host that stood still
+// has heard nobody meanwhile.
+func (w *worker) look(now, heard time.Time, every time.Duration) {
+	if heard.After(w.looked) {
+		w.quiet = 0
+	}
+	if now.Sub(w.looked) >= every {
+		w.looked = now
+		w.quiet++
+	}
+}
+
+// term is until when a worker is left alone.
+type term struct {
+	until  time.Time
+	reason string        // what is said of it then
+	grace  time.Duration // to end by itself
+}
+
+// shorten ends the patience d after since, if that is earlier.
+func (p *term) shorten(since time.Time, d time.Duration, reason string, grace time.Duration) {
+	if at := since.Add(d); at.Before(p.until) {
+		*p = term{until: at, reason: reason, grace: grace}
+	}
+}
+
+// termOf answers the term of the task's worker. One that says nothing is killed without being asked: it would end the recording
+// as if it had been stopped.
+func (a *actor) termOf(now time.Time) term {
 	t, s := a.options.timing, a.record.State
 	limit := t.silence
 	if a.worker.elsewhere {
 		limit = t.absence
 	}
-	due, reason = a.lastHeard().Add(limit), fmt.Sprintf("said nothing for %v", limit)
-	consider := func(since time.Time, d time.Duration, why string) {
-		if at := since.Add(d); at.Before(due) {
-			due, reason = at, why
-		}
+	a.worker.look(now, a.lastHeard(), t.look())
+	p := term{
+		until:  now.Add(limit - time.Duration(a.worker.quiet)*t.look()),
+		reason: fmt.Sprintf("said nothing for %v", limit),
 	}
 	switch {
 	case s.Status.ended():
-		consider(a.worker.released, t.release, fmt.Sprintf("did not end within %v", t.release))
+		p.shorten(a.worker.released, t.release, fmt.Sprintf("did not end within %v", t.release), t.grace)
 	case s.Status == Canceled && s.StartTime.IsZero():
-		consider(s.CancelTime, t.discard, fmt.Sprintf("did not stop within %v", t.discard))
+		p.shorten(s.CancelTime, t.discard, fmt.Sprintf("did not stop within %v", t.discard), t.grace)
 	case s.Status == Canceled:
-		consider(s.CancelTime, a.options.Engine.UploadGiveUp+t.overdue, "did not finish the recording in time")
+		p.shorten(s.CancelTime, a.options.Engine.UploadGiveUp+t.overdue, "did not finish the recording in time", t.grace)
 	case s.Status == Transcode, s.Status == Upload:
-		consider(s.StopTime, a.options.Engine.UploadGiveUp+t.overdue, "did not finish the recording in time")
+		p.shorten(s.StopTime, a.options.Engine.UploadGiveUp+t.overdue, "did not finish the recording in time", t.grace)
 	}
-	return due, reason
+	return p
 }
 
 // attendLoss draws the consequence of a worker that is gone, when all that it said has arrived.
@@ -119,6 +163,10 @@ func (a *actor) attendLoss(_ context.Context, now time.Time) (time.Time, error) 
 	err := a.happen(Event{At: now, What: a.loss()}, func(r *Record) { r.Launch.Over = true })
 	if err != nil {
 		return time.Time{}, err
+	}
+	if !a.record.State.Status.ended() {
+		a.dismiss()
+		return now, nil // another one is launched
 	}
 	a.retire()
 	return time.Time{}, nil
@@ -134,15 +182,15 @@ func (a *actor) connected() bool {
 
 // loss says in what way the worker was lost, for a task that needs it still. A worker that never came to the host was
 // not launched, as far as anyone can tell.
-func (a *actor) loss() any {
+func (a *actor) loss() WorkerLost {
 	how := describeExit(a.worker.exit.exit)
 	if a.worker.killing {
 		how = "it " + a.worker.reason
 	}
 	if a.record.Launch.Instance == "" {
-		return LaunchFailed{Code: CodeLaunchFailed, Message: "the worker never reported: " + how}
+		return WorkerLost{Code: CodeLaunchFailed, Message: "the worker never reported: " + how}
 	}
-	return WorkerLost{Message: "the worker is gone: " + how}
+	return WorkerLost{Code: CodeWorkerLost, Message: "the worker is gone: " + how}
 }
 
 func describeExit(x runtime.Exit) string {

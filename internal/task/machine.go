@@ -12,6 +12,7 @@ import (
 // stored. It changes nothing that s refers to. An error answers an action that the status does not allow; the state is
 // s then. An event that comes too late, or that a confused worker sends, changes nothing and is no error.
 func next(s State, e Event) (State, []Effect, error) {
+	e.At = later(e.At, s.latest())
 	switch what := e.What.(type) {
 	case PauseAsked, ResumeAsked, RefreshAsked, StopAsked:
 		return asked(s, e)
@@ -23,9 +24,9 @@ func next(s State, e Event) (State, []Effect, error) {
 	case Report:
 		return report(s, e.At, what)
 	case LaunchFailed:
-		return lost(s, e.At, Failure(what))
+		return unlaunched(s, e.At, Failure(what))
 	case WorkerLost:
-		return lost(s, e.At, Failure{Code: CodeWorkerLost, Message: what.Message})
+		return lost(s, e.At, Failure(what))
 	case CallbackAccepted:
 		return told(s, e.At, "")
 	case CallbackGivenUp:
@@ -106,6 +107,7 @@ func report(s State, at time.Time, r Report) (State, []Effect, error) {
 		return s, nil, nil
 	}
 	s.Pending = pendingAfter(s.Pending, r.Applied)
+	s.LostAt = time.Time{}
 	switch b := r.Body.(type) {
 	case control.Started:
 		return started(s, at, b), nil, nil
@@ -178,8 +180,40 @@ func done(s State, at time.Time) (State, []Effect, error) {
 	return end(s, at)
 }
 
-// lost ends a task that has no worker any more. Where Stop was taken before anything was recorded, nothing is missing.
+// maxLosses within lossWindow is how many workers a task may lose before it is given no other one to record with.
+const (
+	maxLosses  = 3
+	lossWindow = 10 * time.Minute
+)
+
+// lost gives a task that has no worker any more another one, which goes on with what was recorded. One that loses them
+// over and over is no longer recorded: the next worker makes whole what there is and delivers it. Where Stop was taken
+// before anything was recorded, nothing is missing.
 func lost(s State, at time.Time, f Failure) (State, []Effect, error) {
+	if s.Status.ended() || s.Status == Canceled && s.StartTime.IsZero() {
+		return unlaunched(s, at, f)
+	}
+	recent := slices.IndexFunc(s.Losses, func(t time.Time) bool { return at.Sub(t) < lossWindow })
+	s.Losses = append(slices.Clone(s.Losses[max(recent, 0):]), at)
+	if recent < 0 {
+		s.Losses = []time.Time{at}
+	}
+	if s.LostAt.IsZero() {
+		s.LostAt = at
+	}
+	if len(s.Losses) <= maxLosses {
+		return s, []Effect{Relaunch{}}, nil
+	}
+	if s.StartTime.IsZero() || s.Salvage {
+		return unlaunched(s, at, f)
+	}
+	s.Failure = failed(s.Failure, f)
+	s.Salvage, s.Losses = true, nil
+	return s, []Effect{Relaunch{}}, nil
+}
+
+// unlaunched ends a task that has no worker and is given none.
+func unlaunched(s State, at time.Time, f Failure) (State, []Effect, error) {
 	if s.Status.ended() {
 		return s, nil, nil
 	}
@@ -187,6 +221,14 @@ func lost(s State, at time.Time, f Failure) (State, []Effect, error) {
 		s.Failure = failed(s.Failure, f)
 	}
 	return end(s, at)
+}
+
+// later of two times.
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 // failed keeps the code of the first failure, and the text of all.

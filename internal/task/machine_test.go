@@ -46,6 +46,7 @@ func columns() []State {
 //	send     a command is sent         heard    commands that have taken effect are no longer pending
 //	end      callback, or finished where nobody wants one, and the worker is let go
 //	failed, lost, noroom             the failure's code
+//	again    another worker is launched
 //	start, cancel, stop, finish      the time that is set
 //	files, gap, restart, untold      the member that changes
 const matrix = `
@@ -71,7 +72,8 @@ failed          failed       failed          failed          failed     failed  
 done            end          end,stop,lost   end,stop,lost   end        end,stop,lost   end,lost    end,lost    .              .
 unknown-news    .            .               .               .          .               .           .           .              .
 launch-failed   end,noroom   end,stop,noroom end,stop,noroom end        end,stop,noroom end,noroom  end,noroom  .              .
-worker-lost     end,lost     end,stop,lost   end,stop,lost   end        end,stop,lost   end,lost    end,lost    .              .
+worker-lost     again        again           again           end        again           again       again       .              .
+lost-too-often  end,lost     again,lost      again,lost      end        again,lost      again,lost  again,lost  .              .
 call-accepted   .            .               .               .          .               .           .           finish         untold
 call-given-up   .            .               .               .          .               .           .           finish,untold  .
 `
@@ -89,7 +91,7 @@ func whatHappens() map[string]any {
 		"stopping": before(control.Stopping{}), "whole": before(control.Whole{}),
 		"delivered": before(control.Delivered{Deliveries: []control.Delivery{{}}}), "failed": before(control.Failed{Code: "failed"}),
 		"done": before(control.Done{}), "unknown-news": before(nil),
-		"launch-failed": LaunchFailed{Code: "noroom"}, "worker-lost": WorkerLost{},
+		"launch-failed": LaunchFailed{Code: "noroom"}, "worker-lost": WorkerLost{Code: CodeWorkerLost}, "lost-too-often": WorkerLost{Code: CodeWorkerLost, Message: "often"},
 		"call-accepted": CallbackAccepted{}, "call-given-up": CallbackGivenUp{Message: "E:x"},
 	}
 }
@@ -120,6 +122,7 @@ func change(before, after State, effects []Effect, err error) string {
 	add(len(after.Gaps) != len(before.Gaps), "gap")
 	add(after.Restarts != before.Restarts, "restart")
 	add(after.CallbackError != before.CallbackError, "untold")
+	add(slices.Contains(effects, Effect(Relaunch{})), "again")
 	if after.Failure != nil && before.Failure == nil {
 		words = append(words, strings.Replace(after.Failure.Code, CodeWorkerLost, "lost", 1))
 	}
@@ -157,6 +160,10 @@ func TestTheWholeMatrix(t *testing.T) {
 			want := cells[i]
 			for _, wanted := range []bool{false, true} {
 				before.WantsCallback = wanted
+				before.Losses = nil
+				if name == "lost-too-often" {
+					before.Losses = slices.Repeat([]time.Time{time.Unix(98, 0)}, maxLosses)
+				}
 				t.Run(fmt.Sprintf("%s in %s, callback %t", name, header[i], wanted), func(t *testing.T) {
 					untouched := clone(before)
 					after, effects, err := next(before, Event{At: time.Unix(99, 0), What: what})
@@ -231,6 +238,9 @@ func checkStep(t interface{ Errorf(string, ...any) }, before, after State, effec
 			}
 		}
 	}
+	if !after.LostAt.IsZero() && before.LostAt.IsZero() && !ending {
+		want = append(want, Relaunch{})
+	}
 	if !reflect.DeepEqual(effects, want) {
 		t.Errorf("effects %v, want %v", effects, want)
 	}
@@ -258,6 +268,55 @@ func TestInvalidStatusNamesVerbAndStatus(t *testing.T) {
 	_, _, err := next(State{Status: Finished}, Event{What: PauseAsked{}})
 	if err == nil || err.Error() != "can't pause a task in status finished" {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A task is given workers to record with as long as it does not lose them too fast, and one more to save what there is.
+func TestWorkersAreReplaced(t *testing.T) {
+	at := func(minutes int) time.Time { return time.Unix(1000, 0).Add(time.Duration(minutes) * time.Minute) }
+	lose := func(s State, minutes int) (State, bool) {
+		s, effects, err := next(s, Event{At: at(minutes), What: WorkerLost{Code: CodeWorkerLost, Message: "gone"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s, slices.Contains(effects, Effect(Relaunch{}))
+	}
+	s, again := State{Status: Recording, StartTime: at(0)}, false
+	for m := range 60 { // one every four minutes is never too fast
+		if s, again = lose(s, 4*m); !again || s.Salvage || s.Failure != nil {
+			t.Fatalf("loss %d: %+v", m, s)
+		}
+		s, _, _ = next(s, Event{At: at(4*m + 1), What: Report{Body: control.Gap{Cause: "x"}}})
+		if !s.LostAt.IsZero() {
+			t.Fatal("a worker reports, and the task seems to have none")
+		}
+	}
+	for range maxLosses {
+		s, again = lose(s, 500)
+	}
+	if !again || s.Salvage || s.salvage() {
+		t.Fatalf("after %d losses: %+v", maxLosses, s)
+	}
+	if s, again = lose(s, 500); !again || !s.salvage() || s.Failure == nil || s.Failure.Code != CodeWorkerLost || s.Status != Recording {
+		t.Fatalf("after one more: %+v", s)
+	}
+	for range maxLosses {
+		if s, again = lose(s, 501); !again {
+			t.Fatalf("the worker that saves the recording is not replaced: %+v", s)
+		}
+	}
+	if s, again = lose(s, 501); again || s.Status != Finished {
+		t.Fatalf("it goes on for ever: %+v", s)
+	}
+}
+
+// Times never run back, whatever clock an event comes with.
+func TestTimesDoNotRunBack(t *testing.T) {
+	s := State{Status: Recording, StartTime: time.Unix(100, 0)}
+	s, _, _ = next(s, Event{At: time.Unix(50, 0), What: StopAsked{}})
+	s, _, _ = next(s, Event{At: time.Unix(20, 0), What: Report{Body: control.Stopping{}}})
+	if s.CancelTime.Before(s.StartTime) || s.StopTime.Before(s.CancelTime) {
+		t.Errorf("started %v, canceled %v, stopped %v", s.StartTime, s.CancelTime, s.StopTime)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/recordhost/recordhost/internal/control"
 	"github.com/recordhost/recordhost/internal/store"
@@ -158,14 +157,14 @@ func (m *Manager) specOf(r Record) (control.Spec, error) {
 	if err != nil {
 		return control.Spec{}, err
 	}
-	return m.options.spec(r.ID, r.Launch.Epoch, r.Created, request)
+	return m.options.spec(r.ID, r.Launch.Epoch, r.Clock, request)
 }
 
 // abandon ends a task that cannot go on, so that it does not seem to. Its worker, if there is one, is refused; what
 // it recorded stays in the spool.
 func (m *Manager) abandon(ctx context.Context, r Record, cause error) {
 	var err error
-	r.State, _, err = next(r.State, Event{At: time.Now(), What: WorkerLost{Message: cause.Error()}})
+	r.State, _, err = next(r.State, Event{At: m.options.Clock.Now(r.Clock), What: LaunchFailed{Code: CodeWorkerLost, Message: cause.Error()}})
 	if err == nil {
 		r.Launch.Over = true
 		_, err = m.save(ctx, r)
@@ -229,7 +228,7 @@ func (m *Manager) act(ctx context.Context, id string, what any) error {
 	if r.open() {
 		return internalError("the task is not served by this host at the moment", nil)
 	}
-	_, _, err = next(r.State, Event{At: time.Now(), What: what}) // nothing changes a finished task
+	_, _, err = next(r.State, Event{At: m.options.Clock.Now(r.Clock), What: what}) // nothing changes a finished task
 	return m.callersError(err)
 }
 

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/recordhost/recordhost/internal/clock"
 	"github.com/recordhost/recordhost/internal/control"
 	"github.com/recordhost/recordhost/internal/store"
 	"github.com/recordhost/recordhost/sdk/runtime"
@@ -35,6 +36,8 @@ type Options struct {
 
 	// OrphanGrace makes workers end their recordings when this host has been gone for so long; zero: they record on.
 	OrphanGrace time.Duration
+
+	Clock clock.Source // zero: the machine's
 
 	Key []byte       // of LoadKey
 	Log *slog.Logger // nil: discarded
@@ -77,6 +80,9 @@ type timing struct {
 	grace   time.Duration // a worker that is killed, to end by itself
 }
 
+// look is the time between two looks at a worker.
+func (t timing) look() time.Duration { return t.silence / 8 }
+
 func defaultTiming() timing {
 	return timing{
 		launch:  30 * time.Second,
@@ -84,7 +90,7 @@ func defaultTiming() timing {
 		discard: 2 * time.Second,
 		release: 10 * time.Second,
 		drain:   3 * time.Second,
-		silence: time.Minute,
+		silence: 8 * time.Second,
 		absence: 10 * time.Minute,
 		overdue: time.Hour,
 		grace:   2 * time.Second,
@@ -95,6 +101,9 @@ func defaultTiming() timing {
 func (o Options) complete() (Options, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Clock.Wall == nil {
+		o.Clock = clock.System()
 	}
 	if o.timing == (timing{}) {
 		o.timing = defaultTiming()
@@ -116,7 +125,7 @@ func (o Options) complete() (Options, error) {
 }
 
 // spec is what the worker of a task is to do.
-func (o Options) spec(id string, epoch uint64, created time.Time, r Request) (control.Spec, error) {
+func (o Options) spec(id string, epoch uint64, made clock.Anchor, r Request) (control.Spec, error) {
 	s := control.Spec{
 		TaskID:       id,
 		Epoch:        epoch,
@@ -136,6 +145,7 @@ func (o Options) spec(id string, epoch uint64, created time.Time, r Request) (co
 		PluginDir:    o.PluginDir,
 		ChromePath:   o.ChromePath,
 		FFmpegPath:   o.FFmpegPath,
+		Clock:        made,
 	}
 	s.Browser.Sandbox = o.Engine.Sandbox
 	s.Video.Preset, s.Video.AudioBitrate = o.Engine.Preset, o.Engine.AudioBitrate
@@ -150,7 +160,7 @@ func (o Options) spec(id string, epoch uint64, created time.Time, r Request) (co
 		if err != nil {
 			return control.Spec{}, err
 		}
-		dir, main := d.resolve(id, created)
+		dir, main := d.resolve(id, made.Wall)
 		s.Targets = append(s.Targets, control.Target{
 			Storage: storage.Name, Plugin: storage.Plugin, Config: storage.Config, Env: storage.Env, SHA256: storage.SHA256,
 			Dir: dir, Main: main,

@@ -3,9 +3,11 @@ package task
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
+	"github.com/recordhost/recordhost/internal/clock"
 	"github.com/recordhost/recordhost/internal/control"
 	"github.com/recordhost/recordhost/internal/store"
 	"github.com/recordhost/recordhost/sdk/runtime"
@@ -14,9 +16,10 @@ import (
 // Record is a task as it is stored.
 type Record struct {
 	ID      string    `json:"-"`
-	Created time.Time `json:"-"`
+	Created time.Time `json:"-"` // the Wall of Clock
 	version uint64    // of the store
 
+	Clock    clock.Anchor // of the task's time
 	State    State
 	Launch   Launch
 	Progress control.Progress // the last that came with an event
@@ -34,6 +37,23 @@ type Launch struct {
 	Instance  string         // the process that was admitted, empty before
 	LastEvent uint64         // the number of the last event of this epoch that was taken
 	Over      bool           // the worker is gone
+
+	// Heard is LastEvent of the earlier epochs.
+	Heard map[uint64]uint64 `json:",omitempty"`
+	// Before is what the earlier workers have counted.
+	Before control.Progress
+}
+
+// successor is the launch that takes this one's place. Its worker is the only one that is let in.
+func (l Launch) successor(tokenHash []byte, counted control.Progress) Launch {
+	heard := maps.Clone(l.Heard)
+	if l.LastEvent > 0 {
+		if heard == nil {
+			heard = make(map[uint64]uint64)
+		}
+		heard[l.Epoch] = l.LastEvent
+	}
+	return Launch{Runtime: l.Runtime, Epoch: l.Epoch + 1, TokenHash: tokenHash, Heard: heard, Before: counted}
 }
 
 // open tells whether an actor is needed: the task is not finished, or its worker may still be there.

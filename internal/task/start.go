@@ -48,7 +48,7 @@ func (m *Manager) Start(ctx context.Context, data json.RawMessage) (string, erro
 
 // start makes the task: its intent is stored, then the worker is launched, then the handle is stored.
 func (m *Manager) start(ctx context.Context, id string, data json.RawMessage, request Request) (string, error) {
-	created := time.Now()
+	anchor := m.options.Clock.Anchor()
 	for i := range request.Targets { // another default, of a later host, is not what was asked for
 		if request.Targets[i].Storage == "" {
 			request.Targets[i].Storage = m.options.DefaultStorage
@@ -56,11 +56,11 @@ func (m *Manager) start(ctx context.Context, id string, data json.RawMessage, re
 	}
 	token, hash := control.NewToken()
 	launch := Launch{Runtime: m.options.DefaultRuntime, Epoch: 1, TokenHash: hash}
-	spec, err := m.options.spec(id, launch.Epoch, created, request)
+	spec, err := m.options.spec(id, launch.Epoch, anchor, request)
 	if err != nil {
 		return "", m.callersError(err)
 	}
-	r := Record{ID: id, Created: created, version: 1, State: State{Status: Normal}, Launch: launch}
+	r := Record{ID: id, Created: anchor.Wall, version: 1, Clock: anchor, State: State{Status: Normal}, Launch: launch}
 	if r.Sealed, err = m.sealer.seal(id, request); err != nil {
 		return "", m.callersError(err)
 	}

@@ -29,6 +29,27 @@ type State struct {
 	Deliveries    []control.Delivery
 	Gaps          []control.Gap
 	Restarts      int
+
+	// Losses are when the latest workers were lost, the oldest first; LostAt is since when there is none, zero while
+	// there is one that reports.
+	Losses []time.Time
+	LostAt time.Time
+	// Salvage: no further worker opens the page. What was recorded is made whole and delivered.
+	Salvage bool
+}
+
+// latest is the time of the last thing that is known to have happened: nothing happens before it.
+func (s State) latest() time.Time {
+	last := s.StartTime
+	for _, t := range []time.Time{s.CancelTime, s.StopTime, s.FinishTime} {
+		last = later(last, t)
+	}
+	return last
+}
+
+// salvage says that a worker that is launched now is not to open the page.
+func (s State) salvage() bool {
+	return s.Salvage || s.Status == Transcode || s.Status == Upload || s.Status == Canceled
 }
 
 // Failure is why a task failed.
@@ -60,10 +81,10 @@ type (
 		Body    control.Body
 	}
 
-	// LaunchFailed tells that there is no worker, and there will be none.
+	// LaunchFailed tells that there is no worker, and that it is hopeless to launch one.
 	LaunchFailed struct{ Code, Message string }
-	// WorkerLost tells that the worker is gone before it was done.
-	WorkerLost struct{ Message string }
+	// WorkerLost tells that the worker is gone before it was done. Code is what the task fails with, if it does.
+	WorkerLost struct{ Code, Message string }
 	// LifetimeOver tells that the task has been going for as long as any task may.
 	LifetimeOver struct{}
 	// CallbackAccepted tells that the caller was told.
@@ -81,6 +102,8 @@ type (
 	Send struct{ Command control.Command }
 	// Release lets the worker go: it is given time to end, and then ended.
 	Release struct{}
+	// Relaunch launches another worker in place of one that is gone.
+	Relaunch struct{}
 	// Call tells the caller the result.
 	Call struct{}
 )

@@ -21,7 +21,7 @@ const (
 // worker is what an actor knows of its worker beyond the record, which a new host finds out anew.
 type worker struct {
 	launching bool
-	launches  int           // that this host has tried
+	launches  int           // of this worker that this host has tried
 	relaunch  time.Time     // when to launch again; zero: not
 	failure   *LaunchFailed // there will be no worker, and the task is to be told
 	dropped   bool          // the task was never more than an intent, and is forgotten
@@ -29,6 +29,8 @@ type worker struct {
 	elsewhere bool      // the driver cannot judge it
 	killing   bool      // a helper is killing it
 	reason    string    // why
+	looked    time.Time // when it was last looked at
+	quiet     int       // looks since it last said something
 	released  time.Time // since when it is no longer needed
 	left      time.Time // since when it is known to be gone
 	exit      exit
@@ -42,6 +44,7 @@ type launchResult struct {
 
 // exit is how a worker ended.
 type exit struct {
+	epoch     uint64
 	exit      runtime.Exit
 	elsewhere bool // it is not gone, but the driver cannot judge it
 }
@@ -61,27 +64,29 @@ func (a *actor) begin(token string) func(context.Context) {
 	return func(ctx context.Context) { a.launch(ctx, token) }
 }
 
-// resume takes the worker up that an earlier host has launched, or launches it if that host did not come to it.
+// resume takes the worker up that an earlier host has launched, or launches one if that host did not come to it.
 func (a *actor) resume(ctx context.Context) {
-	if a.record.State.Status.ended() {
-		a.worker.released = time.Now()
+	l := a.record.Launch
+	switch {
+	case a.record.State.Status.ended():
+		a.worker.released = a.now()
+	case l.Handle == nil || l.Over:
+		a.worker.relaunch = a.now()
 	}
-	handle := a.record.Launch.Handle
-	if handle == nil {
-		a.worker.relaunch = time.Now()
+	if l.Handle == nil || l.Over {
 		return
 	}
 	if err := a.admit(); err != nil {
 		a.log.Error("the worker of an earlier host cannot be admitted", "err", err)
 	}
-	a.helpers.Go(func() { a.find(ctx, handle) })
+	a.helpers.Go(func() { a.find(ctx, l.Epoch, l.Handle) })
 }
 
 // admit makes the worker's place at the host.
 func (a *actor) admit() error {
 	spec := a.spec
-	spec.Epoch = a.record.Launch.Epoch
-	session, err := a.options.Control.Admit(a.record.admission(spec, listener{actor: a, epoch: spec.Epoch}))
+	spec.Epoch, spec.Heard, spec.Salvage = a.record.Launch.Epoch, a.record.Launch.Heard, a.record.State.salvage()
+	session, err := a.options.Control.Admit(a.record.admission(spec, listener{actor: a, epoch: spec.Epoch, before: a.record.Launch.Before}))
 	if err != nil {
 		return err
 	}
@@ -116,7 +121,8 @@ func (a *actor) launch(ctx context.Context, token string) {
 }
 
 // confirm stores what came of a launch. Only a first launch that finds no room takes the task back; after any other
-// failure the task was started, and has failed or is launched again.
+// failure the task was started, and has failed or is launched again. In place of a worker that was lost one is launched
+// again until that is pointless.
 func (a *actor) confirm(ctx context.Context, r launchResult) {
 	a.worker.launching = false
 	a.hear()
@@ -128,23 +134,16 @@ func (a *actor) confirm(ctx context.Context, r launchResult) {
 	case r.err == nil:
 	case noRoom && a.record.Launch.Epoch == 1:
 		a.drop(r.err)
-	case status.Retryable(r.err) && a.worker.launches < maxLaunches && a.raiseEpoch() == nil:
-		a.log.Warn("the worker was not launched, and will be tried again", "err", r.err)
-		a.worker.relaunch = time.Now().Add(a.options.timing.retry)
+	case !a.record.State.LostAt.IsZero(), status.Retryable(r.err) && a.worker.launches < maxLaunches:
+		wait := min(a.options.timing.retry<<min(a.worker.launches-1, 10), maxRetry)
+		a.log.Warn("the worker was not launched, and will be tried again", "err", r.err, "in", wait)
+		a.worker.relaunch = a.now().Add(wait)
 	case noRoom:
 		a.worker.failure = &LaunchFailed{Code: CodeNoCapacity, Message: r.err.Error()}
 	default:
 		a.worker.failure = &LaunchFailed{Code: CodeLaunchFailed, Message: r.err.Error()}
 	}
 	a.answer(nil)
-}
-
-// raiseEpoch makes the next launch another one than the last, whose worker may be there all the same and is not let in
-// any more.
-func (a *actor) raiseEpoch() error {
-	record := a.record
-	record.Launch = Launch{Runtime: record.Launch.Runtime, Epoch: record.Launch.Epoch + 1}
-	return a.save(record)
 }
 
 // confirmHandle stores the handle, and watches the worker from now on. A worker that could not be recovered after a
@@ -161,15 +160,15 @@ func (a *actor) confirmHandle(ctx context.Context, h runtime.Handle) error {
 		return fmt.Errorf("the worker's handle was not stored: %w", err)
 	}
 	a.log.Info("the worker was launched", "epoch", record.Launch.Epoch, "runtime", record.Launch.Runtime)
-	a.helpers.Go(func() { a.watch(ctx, h) })
+	a.helpers.Go(func() { a.watch(ctx, record.Launch.Epoch, h) })
 	return nil
 }
 
-// launchAgain launches with the epoch that stands in the record, under a new token.
+// launchAgain launches another worker than the last, which may be there all the same and is not let in any more.
 func (a *actor) launchAgain(ctx context.Context) error {
 	token, hash := control.NewToken()
 	record := a.record
-	record.Launch.TokenHash = hash
+	record.Launch = record.Launch.successor(hash, *a.figures.Load())
 	if err := a.save(record); err != nil {
 		return err
 	}
@@ -197,20 +196,20 @@ func (a *actor) answer(err error) {
 }
 
 // find asks the driver what became of a worker that an earlier host launched, until it answers.
-func (a *actor) find(ctx context.Context, h runtime.Handle) {
+func (a *actor) find(ctx context.Context, epoch uint64, h runtime.Handle) {
 	for wait := a.options.timing.retry; ; wait = min(2*wait, maxRetry) {
 		state, err := a.driver.Recover(ctx, h)
 		switch {
 		case err != nil:
 			a.log.Warn("the runtime does not know about the worker yet", "err", err)
 		case state == runtime.StateRunning:
-			a.watch(ctx, h)
+			a.watch(ctx, epoch, h)
 			return
 		case state == runtime.StateGone:
-			a.tell(ctx, exit{})
+			a.tell(ctx, exit{epoch: epoch})
 			return
 		case state == runtime.StateNotHere:
-			a.tell(ctx, exit{elsewhere: true})
+			a.tell(ctx, exit{epoch: epoch, elsewhere: true})
 			return
 		}
 		if !pause(ctx, wait) {
@@ -220,11 +219,11 @@ func (a *actor) find(ctx context.Context, h runtime.Handle) {
 }
 
 // watch waits for the worker's end. A driver that fails to wait is asked again: its plugin may have been restarted.
-func (a *actor) watch(ctx context.Context, h runtime.Handle) {
+func (a *actor) watch(ctx context.Context, epoch uint64, h runtime.Handle) {
 	for wait := a.options.timing.retry; ; wait = min(2*wait, maxRetry) {
 		x, err := a.driver.Wait(ctx, h)
 		if err == nil {
-			a.tell(ctx, exit{exit: x})
+			a.tell(ctx, exit{epoch: epoch, exit: x})
 			return
 		}
 		if ctx.Err() == nil {
@@ -237,20 +236,20 @@ func (a *actor) watch(ctx context.Context, h runtime.Handle) {
 }
 
 // kill ends the worker, in a helper.
-func (a *actor) kill(ctx context.Context, reason string) {
+func (a *actor) kill(ctx context.Context, p term) {
 	if a.worker.killing || !a.worker.left.IsZero() {
 		return
 	}
-	a.worker.killing, a.worker.reason = true, reason
-	a.log.Warn("the worker is being ended", "reason", reason)
+	a.worker.killing, a.worker.reason = true, p.reason
+	a.log.Warn("the worker is being ended", "reason", p.reason)
 	if a.worker.elsewhere {
-		a.worker.left = time.Now() // it is out of reach, and refused when it comes back
+		a.worker.left = a.now() // it is out of reach, and refused when it comes back
 		return
 	}
-	h, grace := a.record.Launch.Handle, a.options.timing.grace
+	epoch, h := a.record.Launch.Epoch, a.record.Launch.Handle
 	a.helpers.Go(func() {
-		a.end(ctx, h, grace)
-		a.tell(ctx, exit{})
+		a.end(ctx, h, p.grace)
+		a.tell(ctx, exit{epoch: epoch})
 	})
 }
 

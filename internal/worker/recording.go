@@ -23,6 +23,7 @@ const (
 	finishWithin  = 20 * time.Second       // for ffmpeg to write what it has, once it gets no more
 	closeWithin   = 5 * time.Second        // for Chrome to end
 	reportEvery   = 2 * time.Second        // the heartbeat that carries the figures is no faster
+	reopenPause   = 3 * time.Second        // before a page that was there and did not load again is tried once more
 	refreshWithin = 60 * time.Second       // for a page that is loaded again
 )
 
@@ -36,20 +37,19 @@ type recording struct {
 	dir     string // private and short, for sockets and Chrome's files
 	spool   *spool.Spool
 	screen  *capture.Session
-	browser *browser.Browser
+	stage   stage
 	encoder *encode.Recorder
-	follow  context.CancelFunc // ends the following of the pipeline's depth, and waits
 	pending []browser.PageCall // startRecord, called before the page was ready
 
-	opened  <-chan error // the end of the page's first load
-	endLoad func()       // ends a load that is going on, and waits
-
 	loaded, paused bool
+	begun          bool // there is something to be recorded, by this worker or one before
+	outage         *outage
+	faults         faults
 	delivered      int64
 }
 
 func newRecording(client *control.Client, log *slog.Logger) *recording {
-	r := &recording{client: client, spec: client.Spec(), log: log, endLoad: func() {}}
+	r := &recording{client: client, spec: client.Spec(), log: log, stage: stage{end: func() {}}}
 	if self, err := proc.Self(); err == nil {
 		r.self = self
 	}
@@ -58,12 +58,12 @@ func newRecording(client *control.Client, log *slog.Logger) *recording {
 
 // run records and delivers. Its error is why the recording as a whole failed; what was captured before has then been
 // delivered all the same, as far as that was possible.
-func (r *recording) run(ctx context.Context) error {
-	if err := r.open(ctx); err != nil {
-		return err
+func (r *recording) run(ctx context.Context) (err error) {
+	if r.spool, err = spool.Open(filepath.Join(r.spec.SpoolDir, "spool"), r.log); err != nil {
+		return fmt.Errorf("worker: open the spool: %w", err)
 	}
-	reason, cause := r.watch(ctx)
-	if r.encoder == nil || errors.Is(cause, errOver) {
+	reason, cause := r.record(ctx)
+	if !r.begun || errors.Is(cause, errOver) {
 		return cause
 	}
 	ctx, release := r.untilRefused(ctx)
@@ -76,6 +76,39 @@ func (r *recording) run(ctx context.Context) error {
 		return err
 	}
 	return r.deliver(ctx, file)
+}
+
+// record captures until someone or something ends that. Where an earlier worker was at work, it goes on from there, or
+// finds that nothing is left to be captured.
+func (r *recording) record(ctx context.Context) (control.Reason, error) {
+	facts := r.spool.Facts()
+	left := facts.Left()
+	if left.Begun {
+		r.takeOver(left)
+	}
+	switch {
+	case facts.Ended:
+		return control.ReasonStop, nil
+	case r.spec.Salvage && !left.Begun:
+		return control.ReasonFailed, &failure{"WorkerLost", errors.New("the worker was lost before anything was recorded")}
+	case r.spec.Salvage:
+		return control.ReasonStop, nil
+	case left.Begun && left.At >= r.spec.MaxDuration:
+		return control.ReasonLimit, nil
+	case r.tooLong():
+		return control.ReasonFailed, r.outageTooLong()
+	}
+	if err := r.open(); err != nil {
+		return control.ReasonFailed, err
+	}
+	return r.watch(ctx)
+}
+
+// takeOver goes on where an earlier worker was.
+func (r *recording) takeOver(left spool.Left) {
+	r.begun, r.paused, r.outage = true, left.Paused, inherited(left)
+	r.log.Info("going on with what an earlier worker has recorded", "recorded", left.At, "paused", left.Paused)
+	r.emit(control.Restart{What: "worker", Cause: "the one before was lost"})
 }
 
 // untilRefused answers a context for what follows the capture: it is finished and delivered, whatever ended it, unless the
@@ -94,11 +127,8 @@ func (r *recording) untilRefused(ctx context.Context) (_ context.Context, releas
 	return ctx, func() { cancel(nil); <-watched }
 }
 
-// open makes the spool, the screen and the sound card, and starts Chrome on them.
-func (r *recording) open(ctx context.Context) (err error) {
-	if r.spool, err = spool.Open(filepath.Join(r.spec.SpoolDir, "spool"), r.log); err != nil {
-		return fmt.Errorf("worker: open the spool: %w", err)
-	}
+// open makes the screen and the sound card.
+func (r *recording) open() (err error) {
 	if r.dir, err = os.MkdirTemp("", "recordhost-"); err != nil {
 		return fmt.Errorf("worker: make a private directory: %w", err)
 	}
@@ -116,37 +146,26 @@ func (r *recording) open(ctx context.Context) (err error) {
 		Dir: sockets, UID: user.UID, GID: user.GID,
 		Width: r.spec.Width, Height: r.spec.Height, WindowW: width, WindowH: height,
 		FPS: r.spec.Video.FPS, Constant: r.spec.Video.ConstantFrameRate, PageScale: r.spec.Browser.DeviceScaleFactor,
-		Limit: r.spec.MaxDuration,
-		Log:   r.log,
+		Base: r.recorded(), Limit: r.spec.MaxDuration,
+		Log: r.log,
 	})
-	if err != nil {
-		return err
-	}
-	r.browser, err = browser.Launch(ctx, r.browserOptions(user))
 	return err
 }
 
-func (r *recording) browserOptions(user browser.User) browser.Options {
-	b := r.spec.Browser
-	o := browser.Options{
-		Binary: r.spec.ChromePath, Env: r.screen.Env(), Dir: filepath.Join(r.dir, "c"),
-		Width: r.spec.Width, Height: r.spec.Height, User: user, NoSandbox: !b.Sandbox,
-		TaskID: r.spec.TaskID, Status: "normal",
-		Headers: b.Headers, UserAgent: b.UserAgent, Locale: b.Locale, Timezone: b.Timezone,
-		DeviceScaleFactor: b.DeviceScaleFactor, LoadTimeout: r.spec.PageTimeout, Log: r.log,
+// recorded is the recorded time so far.
+func (r *recording) recorded() time.Duration {
+	switch {
+	case r.screen != nil:
+		return r.screen.Stats().Recorded
+	case r.outage != nil:
+		return r.outage.at
 	}
-	for _, c := range b.Cookies {
-		o.Cookies = append(o.Cookies, browser.Cookie{Name: c.Name, Value: c.Value, Path: c.Path})
-	}
-	return o
+	return 0
 }
 
-// begin starts to record what the page shows.
+// begin starts to record what the page shows: from the beginning, or behind what an earlier worker has left.
 func (r *recording) begin(ctx context.Context) error {
-	settle, cancel := context.WithTimeout(ctx, settleWithin)
-	defer cancel()
-	r.screen.Settle(settle)
-
+	r.settle(ctx)
 	v := r.spec.Video
 	encoder, err := encode.New(encode.Options{
 		FFmpeg: r.spec.FFmpegPath, Width: (r.spec.Width + 1) &^ 1, Height: (r.spec.Height + 1) &^ 1,
@@ -156,15 +175,72 @@ func (r *recording) begin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("worker: prepare the encoder: %w", err)
 	}
-	at := r.screen.NextTick()
+	if r.outage != nil {
+		if err := r.spool.Gap(r.outage.at, r.outage.missing(r.client.Now()), r.outage.cause); err != nil {
+			encoder.Stop()
+			return fmt.Errorf("worker: go on with the spool: %w", err)
+		}
+	}
+	at := r.client.Now()
 	if err := r.screen.Record(encoder); err != nil {
 		encoder.Stop()
 		return fmt.Errorf("worker: begin to record: %w", err)
 	}
 	r.encoder = encoder
+	if r.outage != nil {
+		r.regain(ctx)
+		return nil
+	}
+	r.begun = true
+	r.mark(spool.MarkRuns)
 	r.emit(control.Started{At: at})
 	r.tellPage(ctx, "recording")
 	return nil
+}
+
+// settle waits for the depth of Chrome's pipeline to be known.
+func (r *recording) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, settleWithin)
+	defer cancel()
+	r.screen.Settle(ctx)
+}
+
+// lose begins an outage: nothing can be captured until another Chrome shows the page.
+func (r *recording) lose(cause error) {
+	if !r.begun || r.outage != nil {
+		return
+	}
+	r.screen.Pause()
+	r.outage = &outage{at: r.recorded(), cause: cause.Error()}
+	if !r.paused {
+		r.outage.since = r.client.Now()
+		r.mark(spool.MarkLost)
+	}
+}
+
+// regain ends an outage: the recording goes on, unless it is paused.
+func (r *recording) regain(ctx context.Context) {
+	now := r.client.Now()
+	gap := control.Gap{At: r.outage.at, Length: r.outage.missing(now), Cause: r.outage.cause}
+	r.outage = nil
+	if !r.paused {
+		r.screen.Resume()
+		r.mark(spool.MarkRuns)
+	}
+	if gap.Length > 0 {
+		r.emit(gap)
+	}
+	r.tellPage(ctx, r.status())
+}
+
+// tooLong says that so much is missing that the page is not opened again.
+func (r *recording) tooLong() bool {
+	return r.outage != nil && r.spec.ResumeWithin > 0 && r.outage.missing(r.client.Now()) > r.spec.ResumeWithin
+}
+
+func (r *recording) outageTooLong() error {
+	return &failure{"WorkerLost", fmt.Errorf("nothing could be recorded for more than %v (%s): the recording was ended there",
+		r.spec.ResumeWithin, r.outage.cause)}
 }
 
 // encoderRestarted is called by the encoder when an ffmpeg died and another took over. It is no gap: the sound is whole,
@@ -176,20 +252,29 @@ func (r *recording) encoderRestarted(e encode.Restart) {
 
 // finish ends the capture and makes the file whole.
 func (r *recording) finish(ctx context.Context, reason control.Reason) (spool.File, error) {
-	length := r.screen.Stop(ctx)
+	length := r.recorded()
+	if r.screen != nil && r.encoder != nil {
+		length = r.screen.Stop(ctx)
+	}
+	if r.outage != nil {
+		if missing := r.outage.missing(r.client.Now()); missing > 0 && !r.spool.Facts().Ended {
+			r.emit(control.Gap{At: r.outage.at, Length: missing, Cause: r.outage.cause})
+		}
+	}
 	r.emit(control.Stopping{Reason: reason})
-	r.follow()
 	closed := make(chan struct{})
-	go func() { defer close(closed); r.closeBrowser(ctx) }()
+	go func() { defer close(closed); r.stage.close(ctx, r.log) }()
 	defer func() { <-closed }()
 
-	bounded, cancel := context.WithTimeout(ctx, finishWithin)
-	defer cancel()
-	if err := r.encoder.Finish(bounded); err != nil {
-		if reason != control.ReasonFailed { // else it is known why
-			r.fail(encoderFailure(err))
+	if r.encoder != nil {
+		bounded, cancel := context.WithTimeout(ctx, finishWithin)
+		defer cancel()
+		if err := r.encoder.Finish(bounded); err != nil {
+			if reason != control.ReasonFailed { // else it is known why
+				r.fail(encoderFailure(err))
+			}
+			length = min(length, r.spool.Covered())
 		}
-		length = min(length, r.spool.Covered())
 	}
 	file, err := r.spool.Finish(ctx, length)
 	if err != nil {
@@ -200,26 +285,12 @@ func (r *recording) finish(ctx context.Context, reason control.Reason) (spool.Fi
 	return file, nil
 }
 
-func (r *recording) closeBrowser(ctx context.Context) {
-	if r.browser == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, closeWithin)
-	defer cancel()
-	if err := r.browser.Close(ctx); err != nil {
-		r.log.Warn("Chrome did not end as it should", "err", err)
-	}
-}
-
 // cleanUp ends what still runs and removes what nobody needs any more. The spool stays when its file was not stored.
 func (r *recording) cleanUp() {
-	if r.follow != nil {
-		r.follow()
-	}
 	if r.encoder != nil {
 		r.encoder.Stop()
 	}
-	r.closeBrowser(context.Background())
+	r.stage.close(context.Background(), r.log)
 	if r.screen != nil {
 		r.screen.Close()
 	}

@@ -36,6 +36,15 @@ func browserFailure(err error) error {
 	return &failure{"BrowserFailed", err}
 }
 
+// restart tells what is started anew, and why.
+func restart(cause error) control.Restart {
+	what := "browser"
+	if f, ok := errors.AsType[*failure](cause); ok && f.code == "PageCrashed" {
+		what = "page"
+	}
+	return control.Restart{What: what, Cause: cause.Error()}
+}
+
 func encoderFailure(err error) error {
 	switch {
 	case errors.Is(err, spool.ErrDiskFull):

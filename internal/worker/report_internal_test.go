@@ -38,10 +38,10 @@ func TestCodes(t *testing.T) {
 // TestLoadGivesWay: a load that never ends holds up neither the next one nor the end of the recording. A Refresh during
 // the first load once waited for it, and Stop with it, for a minute and a half.
 func TestLoadGivesWay(t *testing.T) {
-	r := &recording{endLoad: func() {}}
+	s := &stage{end: func() {}}
 	ended := make(chan int, 2)
 	for n := range 2 {
-		r.load(t.Context(), func(ctx context.Context) {
+		s.run(t.Context(), func(ctx context.Context) {
 			<-ctx.Done()
 			ended <- n
 		})
@@ -49,8 +49,8 @@ func TestLoadGivesWay(t *testing.T) {
 	if n := <-ended; n != 0 {
 		t.Errorf("load %d has ended, not the one that was replaced", n)
 	}
-	r.endLoad()
-	r.endLoad()
+	s.end()
+	s.end()
 	if n := <-ended; n != 1 {
 		t.Errorf("load %d has ended", n)
 	}

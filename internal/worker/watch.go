@@ -8,6 +8,7 @@ import (
 
 	"github.com/recordhost/recordhost/internal/browser"
 	"github.com/recordhost/recordhost/internal/control"
+	"github.com/recordhost/recordhost/internal/spool"
 )
 
 // errOver ends a recording that nobody waits for: another worker, or none, has its task.
@@ -15,28 +16,27 @@ var errOver = errors.New("the host has refused this worker")
 
 // watch opens the page and obeys everyone who may steer the recording, until one of them ends it or it fails.
 func (r *recording) watch(ctx context.Context) (control.Reason, error) {
-	following, stop := context.WithCancel(context.WithoutCancel(ctx))
-	followed := make(chan struct{})
-	go func() {
-		defer close(followed)
-		r.screen.Follow(following, r.browser)
-	}()
-	r.follow = func() { stop(); <-followed }
-
-	r.openPage(ctx)
-	defer func() { r.endLoad() }()
+	r.setStage(ctx)
+	defer func() { r.stage.end() }()
 
 	report := time.NewTicker(reportEvery)
 	defer report.Stop()
-	calls, ready := r.browser.Calls(), r.readyTimer()
+	ready := r.readyTimer()
 	defer ready.Stop()
 	for {
 		var err error
 		select {
-		case err = <-r.opened:
+		case l := <-r.stage.launched:
+			err = r.chromeLaunched(ctx, l)
+		case err = <-r.stage.opened:
+			r.stage.opened = nil
 			if err == nil {
 				err = r.pageLoaded(ctx)
+			} else {
+				err = r.unopened(ctx, err)
 			}
+		case <-r.stage.again:
+			r.openPage(ctx)
 		case cmd, ok := <-r.client.Commands():
 			if !ok {
 				return control.ReasonFailed, errOver
@@ -45,10 +45,10 @@ func (r *recording) watch(ctx context.Context) (control.Reason, error) {
 				r.client.Applied(cmd.Number)
 				return control.ReasonStop, nil
 			}
-			r.obey(ctx, cmd)
-		case call, ok := <-calls:
+			err = r.obey(ctx, cmd)
+		case call, ok := <-r.stage.calls:
 			if !ok {
-				calls = nil
+				r.stage.calls = nil
 				continue
 			}
 			if call.Name == browser.CallStop {
@@ -57,15 +57,18 @@ func (r *recording) watch(ctx context.Context) (control.Reason, error) {
 			}
 			err = r.answer(ctx, call)
 		case <-ready.C:
-			if r.encoder == nil && len(r.pending) == 0 {
+			if !r.begun && len(r.pending) == 0 {
 				err = &failure{"StartSignalTimeout", fmt.Errorf("the page has not called startRecord within %v", r.spec.ReadyTimeout)}
 			}
 		case <-r.screen.Full():
 			return control.ReasonLimit, nil
 		case <-report.C:
 			r.report()
-		case <-r.browser.Done():
-			err = browserFailure(r.browser.Err())
+			if r.tooLong() {
+				err = r.outageTooLong()
+			}
+		case <-r.stage.done():
+			err = r.failed(ctx, browserFailure(r.stage.browser.Err()))
 		case <-r.encoded():
 			err = encoderFailure(r.encoder.Err())
 		case <-r.client.Orphaned():
@@ -98,9 +101,30 @@ func (r *recording) encoded() <-chan struct{} {
 	return r.encoder.Done()
 }
 
-// pageLoaded begins the recording, unless the page wants to do that itself and has not yet.
+// chromeLaunched opens the page in a Chrome that has come up.
+func (r *recording) chromeLaunched(ctx context.Context, l launched) error {
+	if l.err != nil {
+		return r.failed(ctx, browserFailure(l.err))
+	}
+	r.stage.take(l.browser, r.screen)
+	r.openPage(ctx)
+	return nil
+}
+
+// pageLoaded begins the recording, unless the page wants to do that itself and has not yet; or lets it go on.
 func (r *recording) pageLoaded(ctx context.Context) error {
 	r.loaded = true
+	switch {
+	case r.encoder != nil:
+		r.settle(ctx)
+		r.regain(ctx)
+		return nil
+	case r.begun && r.paused: // another worker's recording; it goes on with Resume
+		r.tellPage(ctx, r.status())
+		return nil
+	case r.begun:
+		return r.begin(ctx)
+	}
 	r.emit(control.Loaded{})
 	if r.spec.ManualStart && len(r.pending) == 0 {
 		return nil
@@ -114,20 +138,21 @@ func (r *recording) pageLoaded(ctx context.Context) error {
 }
 
 // obey carries out a command of the host; Stop is watch's own.
-func (r *recording) obey(ctx context.Context, cmd control.Command) {
+func (r *recording) obey(ctx context.Context, cmd control.Command) (err error) {
 	switch cmd.Kind {
 	case control.CommandPause:
 		r.pause()
 		r.client.Applied(cmd.Number)
-		r.told(ctx, control.Paused{}, "paused")
+		r.told(ctx, control.Paused{})
 	case control.CommandResume:
-		r.resume()
+		err = r.resume(ctx)
 		r.client.Applied(cmd.Number)
-		r.told(ctx, control.Resumed{}, "recording")
+		r.told(ctx, control.Resumed{})
 	case control.CommandRefresh:
 		r.refresh(ctx)
 		r.client.Applied(cmd.Number)
 	}
+	return err
 }
 
 // answer carries out what the page asks for with one of its functions.
@@ -138,21 +163,22 @@ func (r *recording) answer(ctx context.Context, call browser.PageCall) error {
 		call.Reply(nil) // the promise dies with its document
 		r.refresh(ctx)
 		return nil
-	case call.Name == browser.CallStart && r.encoder == nil:
+	case call.Name == browser.CallStart && !r.begun:
 		if !r.loaded {
 			r.pending = append(r.pending, call)
 			return nil
 		}
 		failed = r.begin(ctx)
 		refused = failed
-	case r.encoder == nil:
+	case !r.begun:
 		refused = errors.New("the recording has not begun")
 	case call.Name == browser.CallPause && !r.paused:
 		r.pause()
-		r.told(ctx, control.Paused{}, "paused")
+		r.told(ctx, control.Paused{})
 	case (call.Name == browser.CallResume || call.Name == browser.CallStart) && r.paused:
-		r.resume()
-		r.told(ctx, control.Resumed{}, "recording")
+		failed = r.resume(ctx)
+		refused = failed
+		r.told(ctx, control.Resumed{})
 	}
 	call.Reply(refused)
 	return failed
@@ -162,96 +188,45 @@ func (r *recording) pause() {
 	if r.paused {
 		return
 	}
+	if r.outage != nil {
+		r.outage.pause(r.client.Now())
+	}
 	r.screen.Pause()
 	r.paused = true
-	r.mark("paused")
+	r.mark(spool.MarkPaused)
 }
 
-func (r *recording) resume() {
+func (r *recording) resume(ctx context.Context) error {
 	if !r.paused {
-		return
+		return nil
 	}
-	r.screen.Resume()
 	r.paused = false
-	r.mark("resumed")
+	switch {
+	case r.outage == nil:
+		r.screen.Resume()
+		r.mark(spool.MarkRuns)
+	case r.loaded: // an earlier worker's, paused until now
+		return r.begin(ctx)
+	default:
+		r.outage.resume(r.client.Now())
+		r.mark(spool.MarkLost)
+	}
+	return nil
 }
 
 // told reports a change to the host and to the page.
-func (r *recording) told(ctx context.Context, event control.Body, status string) {
+func (r *recording) told(ctx context.Context, event control.Body) {
 	r.emit(event)
-	r.tellPage(ctx, status)
+	r.tellPage(ctx, r.status())
 }
 
-// mark notes in the spool when the recording was paused and resumed.
-func (r *recording) mark(kind string) {
-	if err := r.spool.Mark(kind, r.screen.Stats().Recorded); err != nil {
+// mark notes in the spool from when on the recording's time runs or stands still.
+func (r *recording) mark(kind spool.MarkKind) {
+	m := spool.Mark{Kind: kind, At: r.recorded(), Time: r.client.Now()}
+	if r.outage != nil {
+		m.Lost = r.outage.lost
+	}
+	if err := r.spool.Mark(m); err != nil {
 		r.log.Error("the spool's journal cannot be written", "err", err)
-	}
-}
-
-// openPage begins to open the page. The end of that arrives in r.opened, unless another load took its place. What a document
-// asked for that is now replaced is forgotten: its promises are gone with it.
-func (r *recording) openPage(ctx context.Context) {
-	r.pending = nil
-	opened := make(chan error, 1)
-	r.opened = opened
-	r.load(ctx, func(ctx context.Context) {
-		err := r.show(ctx)
-		if ctx.Err() == nil {
-			opened <- err
-		}
-	})
-}
-
-// show has the page loaded and waits until it can be seen.
-func (r *recording) show(ctx context.Context) error {
-	if err := r.browser.Open(ctx, r.spec.RecordURL); err != nil {
-		return pageFailure(err)
-	}
-	select {
-	case <-r.screen.Painted():
-		return nil
-	case <-time.After(paintWithin):
-		return &failure{"PageLoadFailed", errors.New("the page has loaded but does not paint")}
-	case <-ctx.Done():
-		return fmt.Errorf("worker: wait for the page's first picture: %w", context.Cause(ctx))
-	}
-}
-
-// refresh begins to load the page anew; the recording goes on meanwhile. A page that does not come back is recorded as it
-// is, and the next Refresh may bring it back. One that has not loaded yet is opened once more.
-func (r *recording) refresh(ctx context.Context) {
-	if !r.loaded {
-		r.openPage(ctx)
-		return
-	}
-	r.load(ctx, func(ctx context.Context) {
-		ctx, cancel := context.WithTimeout(ctx, refreshWithin)
-		defer cancel()
-		switch err := r.browser.Reload(ctx); {
-		case err == nil:
-			r.emit(control.Refreshed{})
-		case !errors.Is(ctx.Err(), context.Canceled):
-			r.log.Warn("the page was not loaded again", "err", err)
-		}
-	})
-}
-
-// load runs f, which loads the page, until r.endLoad. A load that is still going on gives way to it: Chrome's loads wait for
-// each other, and nobody is to wait for a page that may never come.
-func (r *recording) load(ctx context.Context, f func(context.Context)) {
-	r.endLoad()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan struct{})
-	r.endLoad = func() { cancel(); <-done }
-	go func() {
-		defer close(done)
-		f(ctx)
-	}()
-}
-
-func (r *recording) tellPage(ctx context.Context, status string) {
-	if err := r.browser.SetStatus(ctx, status); err != nil {
-		r.log.Warn("the page was not told its status", "status", status, "err", err)
 	}
 }

@@ -2,7 +2,8 @@
 // plugin started, and dials the host for its work; package main's hidden command alone calls it.
 //
 // It reads from top to bottom: Run connects, a recording opens the page behind its own screen and sound card, records
-// it into the spool while obeying the host, the page and its limits, makes the file whole, and delivers it.
+// it into the spool while obeying the host, the page and its limits, makes the file whole, and delivers it. Where Chrome or
+// an earlier worker was lost, it goes on in the same spool; what is missing is cut out and told.
 package worker
 
 import (
@@ -32,12 +33,14 @@ func Run(ctx context.Context, b control.Bootstrap, log *slog.Logger) error {
 	}
 	defer func() { _ = client.Close() }()
 
-	r := newRecording(client, log)
-	if err := r.run(ctx); err != nil {
-		r.fail(err)
+	if !client.Done() {
+		r := newRecording(client, log)
+		if err := r.run(ctx); err != nil {
+			r.fail(err)
+		}
+		r.emit(control.Done{})
+		r.cleanUp()
 	}
-	r.emit(control.Done{})
-	r.cleanUp()
 
 	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushFor)
 	defer cancel()

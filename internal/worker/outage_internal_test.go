@@ -1,0 +1,48 @@
+package worker
+
+import (
+	"testing"
+	"time"
+
+	"github.com/recordhost/recordhost/internal/spool"
+)
+
+// TestOutage: only time in which the recording should have run is missing.
+func TestOutage(t *testing.T) {
+	at := func(s int) time.Time { return time.Unix(1000+int64(s), 0) }
+	o := inherited(spool.Left{Begun: true, At: time.Minute, Lost: time.Second, Since: at(0)})
+	if m := o.missing(at(3)); m != 4*time.Second {
+		t.Errorf("%v are missing, not 4 s", m)
+	}
+	o.pause(at(5))
+	o.pause(at(7))
+	if m := o.missing(at(100)); m != 6*time.Second {
+		t.Errorf("%v are missing, not 6 s: the rest was paused", m)
+	}
+	o.resume(at(100))
+	o.resume(at(101))
+	if m := o.missing(at(102)); m != 8*time.Second {
+		t.Errorf("%v are missing, not 8 s", m)
+	}
+	if m := inherited(spool.Left{Begun: true, Paused: true}).missing(at(50)); m != 0 {
+		t.Errorf("%v are missing of a pause", m)
+	}
+}
+
+// TestFaults: three within ten minutes are borne, and any number that come slowly.
+func TestFaults(t *testing.T) {
+	var f faults
+	now := time.Unix(1000, 0)
+	for n := range 20 {
+		if !f.tolerable(now) {
+			t.Fatalf("fault %d, four minutes after the one before, is not borne", n)
+		}
+		now = now.Add(4 * time.Minute)
+	}
+	f = nil
+	for n := range 5 {
+		if got := f.tolerable(now.Add(time.Duration(n) * time.Second)); got != (n < 3) {
+			t.Errorf("fault %d within seconds: %v", n, got)
+		}
+	}
+}
