@@ -238,7 +238,7 @@ func checkStep(t interface{ Errorf(string, ...any) }, before, after State, effec
 			}
 		}
 	}
-	if !after.LostAt.IsZero() && before.LostAt.IsZero() && !ending {
+	if !reflect.DeepEqual(before.Losses, after.Losses) && !ending {
 		want = append(want, Relaunch{})
 	}
 	if !reflect.DeepEqual(effects, want) {

@@ -163,7 +163,7 @@ func TestALaunchThatFails(t *testing.T) {
 		"for ever":        {runtimetest.Script{StartError: status.Errorf(status.Unavailable, "no bus")}, 3, CodeLaunchFailed, "no bus"},
 		"for good":        {runtimetest.Script{StartError: status.Errorf(status.PermissionDenied, "no")}, 1, CodeLaunchFailed, "no"},
 		"it hangs":        {runtimetest.Script{StartHang: true}, 3, CodeLaunchFailed, "deadline"},
-		"the worker dies": {runtimetest.Script{RunFor: time.Millisecond, ExitCode: 7}, 1, CodeLaunchFailed, "exit code 7"},
+		"the worker dies": {runtimetest.Script{RunFor: time.Millisecond, ExitCode: 7}, maxLosses + 1, CodeLaunchFailed, "exit code 7"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tries := 0
@@ -206,7 +206,41 @@ func TestRoomThatIsGoneWhenALaunchIsTriedAgain(t *testing.T) {
 func TestAWorkerThatDies(t *testing.T) {
 	h := newHost(t, nil, nil)
 	id, w := h.start(simple)
+	w.Report(control.Progress{Frames: 300, Recorded: 10 * time.Second})
 	w.say(t, control.Started{})
+	h.do(h.Pause, id)
+	h.machine.KillAll()
+	w = h.worker()
+	if s := w.Spec(); s.Epoch != 2 || s.Salvage || s.RecordURL == "" || s.Heard[1] != 1 {
+		t.Errorf("the next worker gets epoch %d, salvage %t, heard %v", s.Epoch, s.Salvage, s.Heard)
+	}
+	w.obey(t, control.CommandPause) // nobody knows whether the first one had
+	w.Report(control.Progress{Frames: 100, Recorded: 9 * time.Second})
+	w.say(t, control.Gap{At: 9 * time.Second, Length: 4 * time.Second, Cause: "x"})
+	h.wantStatus(id, Paused)
+	d := h.describe(id)
+	if d.Quality.Frames != 400 || d.Progress.Recorded != 10 || len(d.Quality.Gaps) != 1 {
+		t.Errorf("described as %+v", d)
+	}
+	w.say(t, finishing()...)
+	w.quit <- 0
+	if d := h.wait(id); d.Result.ErrorCode != "" || len(d.Result.Videos) != 1 {
+		t.Errorf("the result is %+v", d.Result)
+	}
+}
+
+// A task that loses one worker after the other is saved as it is; when even that fails, its spool stays.
+func TestWorkersThatDieOverAndOver(t *testing.T) {
+	h := newHost(t, nil, nil)
+	id, w := h.start(simple)
+	w.say(t, control.Started{})
+	for n := range 2*maxLosses + 1 {
+		h.machine.KillAll()
+		w = h.worker()
+		if s := w.Spec(); s.Salvage != (n >= maxLosses) {
+			t.Errorf("worker %d: salvage %t", n+2, s.Salvage)
+		}
+	}
 	h.machine.KillAll()
 	h.wantFailure(id, CodeWorkerLost, "killed")
 	d := h.describe(id)
@@ -237,8 +271,36 @@ func TestAWorkerThatFallsSilent(t *testing.T) {
 	if err := w.Close(); err != nil { // it lives on, and says nothing
 		t.Fatal(err)
 	}
-	h.wantFailure(id, CodeWorkerLost, "said nothing for 2s")
-	until(t, "the worker is gone", func() bool { return h.machine.Running() == 0 })
+	next := h.worker()
+	if n := h.machine.Running(); n != 1 {
+		t.Errorf("%d workers run", n)
+	}
+	next.say(t, finishing()...)
+	next.quit <- 0
+	h.wait(id)
+}
+
+// A host that stood still has heard nothing, and that is not its workers' fault.
+func TestAHostThatStoodStill(t *testing.T) {
+	w := worker{}
+	const every = time.Second
+	now := time.Unix(1000, 0)
+	heard := now
+	for range 100 {
+		w.look(now, heard, every)
+		now = now.Add(time.Hour)
+		heard = now.Add(-time.Minute)
+	}
+	if w.quiet > 1 {
+		t.Errorf("%d looks found the worker quiet", w.quiet)
+	}
+	for range 5 {
+		now = now.Add(every)
+		w.look(now, heard, every)
+	}
+	if w.quiet < 5 {
+		t.Errorf("only %d looks found the worker quiet", w.quiet)
+	}
 }
 
 func TestAWorkerThatNeverComes(t *testing.T) {

@@ -36,7 +36,9 @@ func TestRandomHistories(t *testing.T) {
 			}
 			step(what)
 		}
-		step(WorkerLost{})
+		for range 2 * (maxLosses + 1) {
+			step(WorkerLost{})
+		}
 		if !s.Status.ended() {
 			rt.Errorf("without a worker the task is in %s", s.Status)
 		}

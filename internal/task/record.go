@@ -44,8 +44,8 @@ type Launch struct {
 	Before control.Progress
 }
 
-// successor is the launch that takes this one's place. Its worker is the only one that is let in.
-func (l Launch) successor(tokenHash []byte, counted control.Progress) Launch {
+// successor is the launch that takes this one's place. It has no token yet.
+func (l Launch) successor(counted control.Progress) Launch {
 	heard := maps.Clone(l.Heard)
 	if l.LastEvent > 0 {
 		if heard == nil {
@@ -53,7 +53,7 @@ func (l Launch) successor(tokenHash []byte, counted control.Progress) Launch {
 		}
 		heard[l.Epoch] = l.LastEvent
 	}
-	return Launch{Runtime: l.Runtime, Epoch: l.Epoch + 1, TokenHash: tokenHash, Heard: heard, Before: counted}
+	return Launch{Runtime: l.Runtime, Epoch: l.Epoch + 1, Heard: heard, Before: counted}
 }
 
 // open tells whether an actor is needed: the task is not finished, or its worker may still be there.

@@ -134,7 +134,7 @@ func (a *actor) confirm(ctx context.Context, r launchResult) {
 	case r.err == nil:
 	case noRoom && a.record.Launch.Epoch == 1:
 		a.drop(r.err)
-	case !a.record.State.LostAt.IsZero(), status.Retryable(r.err) && a.worker.launches < maxLaunches:
+	case (!a.record.State.LostAt.IsZero() || status.Retryable(r.err) && a.worker.launches < maxLaunches) && a.replace() == nil:
 		wait := min(a.options.timing.retry<<min(a.worker.launches-1, 10), maxRetry)
 		a.log.Warn("the worker was not launched, and will be tried again", "err", r.err, "in", wait)
 		a.worker.relaunch = a.now().Add(wait)
@@ -164,11 +164,24 @@ func (a *actor) confirmHandle(ctx context.Context, h runtime.Handle) error {
 	return nil
 }
 
-// launchAgain launches another worker than the last, which may be there all the same and is not let in any more.
+// replace makes the next launch another one than the last, whose worker may be there all the same and is not let in any
+// more.
+func (a *actor) replace() error {
+	record := a.record
+	record.Launch = record.Launch.successor(*a.figures.Load())
+	return a.save(record)
+}
+
+// launchAgain launches, under a new token, in place of the last worker.
 func (a *actor) launchAgain(ctx context.Context) error {
+	if a.record.Launch.TokenHash != nil {
+		if err := a.replace(); err != nil {
+			return err
+		}
+	}
 	token, hash := control.NewToken()
 	record := a.record
-	record.Launch = record.Launch.successor(hash, *a.figures.Load())
+	record.Launch.TokenHash = hash
 	if err := a.save(record); err != nil {
 		return err
 	}
