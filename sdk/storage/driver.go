@@ -94,10 +94,11 @@ type Delivery struct {
 // and hands it to whichever process goes on; at most 64 KiB.
 type State []byte
 
-// File is a whole file on the local disk.
+// File is a whole file: one on the local disk, or one that is put together from pieces of such.
 type File struct {
 	Name        string // below the delivery's directory
-	Path        string // absolute, of a regular file
+	Path        string // absolute, of a regular file; empty where Extents are given
+	Extents     []Extent
 	Size        int64  // bytes; a file that has another size is refused with InvalidArgument
 	SHA256      []byte // 32 bytes, or nil when it was not computed
 	ContentType string

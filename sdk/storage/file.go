@@ -12,16 +12,33 @@ import (
 )
 
 // Open opens the file to be sent, once from begin to end. The reader ends after exactly Size bytes. It fails before its
-// last byte, so that nothing whole can come of it: with InvalidArgument when the file is absent, is not a regular file
-// or does not have Size bytes, also when that changes while it is read; with DataLoss when its content does not have
-// the checksum SHA256; with ctx's error once ctx has ended.
+// last byte, so that nothing whole can come of it: with InvalidArgument when the file, or a file that a piece of it lies in,
+// is absent, is not a regular file or is not as long as stated, also when that changes while it is read; with DataLoss when
+// its content does not have the checksum SHA256; with ctx's error once ctx has ended.
 func (f File) Open(ctx context.Context) (io.ReadCloser, error) {
 	if f.SHA256 != nil && len(f.SHA256) != sha256.Size {
 		return nil, status.Errorf(status.InvalidArgument, "file %q: a SHA-256 of %d bytes", f.Name, len(f.SHA256))
 	}
-	file, err := openRegular(f.Path)
+	r := &fileReader{name: f.Name, left: f.Size, want: f.SHA256}
+	if f.SHA256 != nil {
+		r.sum = sha256.New()
+	}
+	var err error
+	if f.Extents != nil {
+		r.from, err = f.openExtents(ctx)
+	} else {
+		err = f.openPath(ctx, r)
+	}
 	if err != nil {
 		return nil, err
+	}
+	return r, nil
+}
+
+func (f File) openPath(ctx context.Context, r *fileReader) error {
+	file, err := openRegular(f.Path)
+	if err != nil {
+		return err
 	}
 	info, err := file.Stat()
 	if err == nil && info.Size() != f.Size {
@@ -29,13 +46,19 @@ func (f File) Open(ctx context.Context) (io.ReadCloser, error) {
 	}
 	if err != nil {
 		_ = file.Close()
-		return nil, err
+		return err
 	}
-	r := &fileReader{extentReader: extentReader{ctx: ctx, path: f.Path, file: file, left: f.Size}, want: f.SHA256}
-	if f.SHA256 != nil {
-		r.sum = sha256.New()
+	r.name, r.file = f.Path, file
+	r.from = &extentReader{ctx: ctx, path: f.Path, file: file, left: f.Size}
+	return nil
+}
+
+func (f File) openExtents(ctx context.Context) (io.ReadCloser, error) {
+	part := Part{Extents: f.Extents}
+	if f.Path != "" || part.Size() != f.Size {
+		return nil, status.Errorf(status.InvalidArgument, "file %q: its pieces have %d bytes, not the %d stated", f.Name, part.Size(), f.Size)
 	}
-	return r, nil
+	return part.Open(ctx)
 }
 
 // Size returns how many bytes the part has.
@@ -104,7 +127,10 @@ func (r *extentReader) Close() error { return r.file.Close() }
 
 // fileReader reads a whole file, and holds its last bytes back until size and checksum are known to be right.
 type fileReader struct {
-	extentReader
+	name    string
+	from    io.ReadCloser
+	file    *os.File // from's, where it is one
+	left    int64
 	want    []byte
 	sum     hash.Hash // nil where no checksum is wanted
 	checked bool
@@ -115,11 +141,12 @@ func (r *fileReader) Read(p []byte) (int, error) {
 	if r.wrong != nil {
 		return 0, r.wrong
 	}
-	n, err := r.extentReader.Read(p)
+	n, err := r.from.Read(p)
+	r.left -= int64(n)
 	if r.sum != nil {
 		r.sum.Write(p[:n])
 	}
-	if r.left > 0 || r.checked || err != nil && err != io.EOF { //nolint:errorlint // extentReader returns it bare
+	if r.left > 0 || r.checked || err != nil && err != io.EOF { //nolint:errorlint // the readers return it bare
 		return n, err
 	}
 	r.checked = true
@@ -131,14 +158,18 @@ func (r *fileReader) Read(p []byte) (int, error) {
 
 // check is called when the last byte was read.
 func (r *fileReader) check() error {
-	if n, _ := r.file.Read(make([]byte, 1)); n > 0 {
-		return status.Errorf(status.InvalidArgument, "%s grew while it was read", r.path)
+	if r.file != nil {
+		if n, _ := r.file.Read(make([]byte, 1)); n > 0 {
+			return status.Errorf(status.InvalidArgument, "%s grew while it was read", r.name)
+		}
 	}
 	if r.sum != nil && !bytes.Equal(r.sum.Sum(nil), r.want) {
-		return status.Errorf(status.DataLoss, "%s does not have the checksum stated", r.path)
+		return status.Errorf(status.DataLoss, "%s does not have the checksum stated", r.name)
 	}
 	return nil
 }
+
+func (r *fileReader) Close() error { return r.from.Close() }
 
 // partReader reads extents one after the other, each file open only while it is read.
 type partReader struct {

@@ -36,14 +36,32 @@ func deliveryFromProto(p *pluginv1.OpenRequest) Delivery {
 
 func putToProto(s State, f File) *pluginv1.PutRequest {
 	return &pluginv1.PutRequest{
-		State: s, Name: f.Name, Path: f.Path, Size: f.Size, Sha256: f.SHA256, ContentType: f.ContentType,
+		State: s, Name: f.Name, Path: f.Path, Extents: extentsToProto(f.Extents), Size: f.Size, Sha256: f.SHA256,
+		ContentType: f.ContentType,
 	}
 }
 
 func fileFromProto(p *pluginv1.PutRequest) File {
 	return File{
-		Name: p.GetName(), Path: p.GetPath(), Size: p.GetSize(), SHA256: p.GetSha256(), ContentType: p.GetContentType(),
+		Name: p.GetName(), Path: p.GetPath(), Extents: extentsFromProto(p.GetExtents()), Size: p.GetSize(),
+		SHA256: p.GetSha256(), ContentType: p.GetContentType(),
 	}
+}
+
+func extentsToProto(extents []Extent) []*pluginv1.Extent {
+	var out []*pluginv1.Extent
+	for _, e := range extents {
+		out = append(out, &pluginv1.Extent{Path: e.Path, Offset: e.Offset, Length: e.Length})
+	}
+	return out
+}
+
+func extentsFromProto(extents []*pluginv1.Extent) []Extent {
+	var out []Extent
+	for _, e := range extents {
+		out = append(out, Extent{Path: e.GetPath(), Offset: e.GetOffset(), Length: e.GetLength()})
+	}
+	return out
 }
 
 func beginPartsToProto(s State, f Growing) *pluginv1.BeginPartsRequest {
@@ -55,19 +73,11 @@ func growingFromProto(p *pluginv1.BeginPartsRequest) Growing {
 }
 
 func putPartToProto(s State, u Upload, part Part) *pluginv1.PutPartRequest {
-	p := &pluginv1.PutPartRequest{State: s, Upload: u, Number: int64(part.Number)}
-	for _, e := range part.Extents {
-		p.Extents = append(p.Extents, &pluginv1.Extent{Path: e.Path, Offset: e.Offset, Length: e.Length})
-	}
-	return p
+	return &pluginv1.PutPartRequest{State: s, Upload: u, Number: int64(part.Number), Extents: extentsToProto(part.Extents)}
 }
 
 func partFromProto(p *pluginv1.PutPartRequest) Part {
-	part := Part{Number: int(p.GetNumber())}
-	for _, e := range p.GetExtents() {
-		part.Extents = append(part.Extents, Extent{Path: e.GetPath(), Offset: e.GetOffset(), Length: e.GetLength()})
-	}
-	return part
+	return Part{Number: int(p.GetNumber()), Extents: extentsFromProto(p.GetExtents())}
 }
 
 func receiptToProto(r Receipt) *pluginv1.Receipt {

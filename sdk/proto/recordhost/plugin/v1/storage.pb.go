@@ -378,14 +378,16 @@ type PutRequest struct {
 	State []byte `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
 	// The file's name below the delivery's directory.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// Its absolute path.
+	// Its absolute path; empty where extents are given.
 	Path string `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
 	// Its size in bytes.
 	Size int64 `protobuf:"varint,4,opt,name=size,proto3" json:"size,omitempty"`
 	// Its checksum, 32 bytes; absent when it was not computed.
 	Sha256 []byte `protobuf:"bytes,5,opt,name=sha256,proto3,oneof" json:"sha256,omitempty"`
 	// Its media type.
-	ContentType   string `protobuf:"bytes,6,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	ContentType string `protobuf:"bytes,6,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	// Its bytes, one extent after the other, where it is no single local file.
+	Extents       []*Extent `protobuf:"bytes,7,rep,name=extents,proto3" json:"extents,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -460,6 +462,13 @@ func (x *PutRequest) GetContentType() string {
 		return x.ContentType
 	}
 	return ""
+}
+
+func (x *PutRequest) GetExtents() []*Extent {
+	if x != nil {
+		return x.Extents
+	}
+	return nil
 }
 
 // PutResponse is empty.
@@ -1562,7 +1571,7 @@ const file_recordhost_plugin_v1_storage_proto_rawDesc = "" +
 	"\x06target\x18\x05 \x01(\fH\x00R\x06target\x88\x01\x01B\t\n" +
 	"\a_target\"$\n" +
 	"\fOpenResponse\x12\x14\n" +
-	"\x05state\x18\x01 \x01(\fR\x05state\"\xa9\x01\n" +
+	"\x05state\x18\x01 \x01(\fR\x05state\"\xe1\x01\n" +
 	"\n" +
 	"PutRequest\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\fR\x05state\x12\x12\n" +
@@ -1570,7 +1579,8 @@ const file_recordhost_plugin_v1_storage_proto_rawDesc = "" +
 	"\x04path\x18\x03 \x01(\tR\x04path\x12\x12\n" +
 	"\x04size\x18\x04 \x01(\x03R\x04size\x12\x1b\n" +
 	"\x06sha256\x18\x05 \x01(\fH\x00R\x06sha256\x88\x01\x01\x12!\n" +
-	"\fcontent_type\x18\x06 \x01(\tR\vcontentTypeB\t\n" +
+	"\fcontent_type\x18\x06 \x01(\tR\vcontentType\x126\n" +
+	"\aextents\x18\a \x03(\v2\x1c.recordhost.plugin.v1.ExtentR\aextentsB\t\n" +
 	"\a_sha256\"\r\n" +
 	"\vPutResponse\"}\n" +
 	"\x11BeginPartsRequest\x12\x14\n" +
@@ -1688,40 +1698,41 @@ var file_recordhost_plugin_v1_storage_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
 }
 var file_recordhost_plugin_v1_storage_proto_depIdxs = []int32{
-	10, // 0: recordhost.plugin.v1.PutPartRequest.extents:type_name -> recordhost.plugin.v1.Extent
-	13, // 1: recordhost.plugin.v1.PutPartResponse.receipt:type_name -> recordhost.plugin.v1.Receipt
-	13, // 2: recordhost.plugin.v1.FinishPartsRequest.receipts:type_name -> recordhost.plugin.v1.Receipt
-	22, // 3: recordhost.plugin.v1.ListResponse.objects:type_name -> recordhost.plugin.v1.Object
-	27, // 4: recordhost.plugin.v1.Object.modified:type_name -> google.protobuf.Timestamp
-	0,  // 5: recordhost.plugin.v1.StorageService.Capabilities:input_type -> recordhost.plugin.v1.CapabilitiesRequest
-	2,  // 6: recordhost.plugin.v1.StorageService.Check:input_type -> recordhost.plugin.v1.CheckRequest
-	4,  // 7: recordhost.plugin.v1.StorageService.Open:input_type -> recordhost.plugin.v1.OpenRequest
-	6,  // 8: recordhost.plugin.v1.StorageService.Put:input_type -> recordhost.plugin.v1.PutRequest
-	8,  // 9: recordhost.plugin.v1.StorageService.BeginParts:input_type -> recordhost.plugin.v1.BeginPartsRequest
-	11, // 10: recordhost.plugin.v1.StorageService.PutPart:input_type -> recordhost.plugin.v1.PutPartRequest
-	14, // 11: recordhost.plugin.v1.StorageService.FinishParts:input_type -> recordhost.plugin.v1.FinishPartsRequest
-	16, // 12: recordhost.plugin.v1.StorageService.Commit:input_type -> recordhost.plugin.v1.CommitRequest
-	18, // 13: recordhost.plugin.v1.StorageService.Abort:input_type -> recordhost.plugin.v1.AbortRequest
-	20, // 14: recordhost.plugin.v1.StorageService.List:input_type -> recordhost.plugin.v1.ListRequest
-	23, // 15: recordhost.plugin.v1.StorageService.Fetch:input_type -> recordhost.plugin.v1.FetchRequest
-	25, // 16: recordhost.plugin.v1.StorageService.Delete:input_type -> recordhost.plugin.v1.DeleteRequest
-	1,  // 17: recordhost.plugin.v1.StorageService.Capabilities:output_type -> recordhost.plugin.v1.CapabilitiesResponse
-	3,  // 18: recordhost.plugin.v1.StorageService.Check:output_type -> recordhost.plugin.v1.CheckResponse
-	5,  // 19: recordhost.plugin.v1.StorageService.Open:output_type -> recordhost.plugin.v1.OpenResponse
-	7,  // 20: recordhost.plugin.v1.StorageService.Put:output_type -> recordhost.plugin.v1.PutResponse
-	9,  // 21: recordhost.plugin.v1.StorageService.BeginParts:output_type -> recordhost.plugin.v1.BeginPartsResponse
-	12, // 22: recordhost.plugin.v1.StorageService.PutPart:output_type -> recordhost.plugin.v1.PutPartResponse
-	15, // 23: recordhost.plugin.v1.StorageService.FinishParts:output_type -> recordhost.plugin.v1.FinishPartsResponse
-	17, // 24: recordhost.plugin.v1.StorageService.Commit:output_type -> recordhost.plugin.v1.CommitResponse
-	19, // 25: recordhost.plugin.v1.StorageService.Abort:output_type -> recordhost.plugin.v1.AbortResponse
-	21, // 26: recordhost.plugin.v1.StorageService.List:output_type -> recordhost.plugin.v1.ListResponse
-	24, // 27: recordhost.plugin.v1.StorageService.Fetch:output_type -> recordhost.plugin.v1.FetchResponse
-	26, // 28: recordhost.plugin.v1.StorageService.Delete:output_type -> recordhost.plugin.v1.DeleteResponse
-	17, // [17:29] is the sub-list for method output_type
-	5,  // [5:17] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	10, // 0: recordhost.plugin.v1.PutRequest.extents:type_name -> recordhost.plugin.v1.Extent
+	10, // 1: recordhost.plugin.v1.PutPartRequest.extents:type_name -> recordhost.plugin.v1.Extent
+	13, // 2: recordhost.plugin.v1.PutPartResponse.receipt:type_name -> recordhost.plugin.v1.Receipt
+	13, // 3: recordhost.plugin.v1.FinishPartsRequest.receipts:type_name -> recordhost.plugin.v1.Receipt
+	22, // 4: recordhost.plugin.v1.ListResponse.objects:type_name -> recordhost.plugin.v1.Object
+	27, // 5: recordhost.plugin.v1.Object.modified:type_name -> google.protobuf.Timestamp
+	0,  // 6: recordhost.plugin.v1.StorageService.Capabilities:input_type -> recordhost.plugin.v1.CapabilitiesRequest
+	2,  // 7: recordhost.plugin.v1.StorageService.Check:input_type -> recordhost.plugin.v1.CheckRequest
+	4,  // 8: recordhost.plugin.v1.StorageService.Open:input_type -> recordhost.plugin.v1.OpenRequest
+	6,  // 9: recordhost.plugin.v1.StorageService.Put:input_type -> recordhost.plugin.v1.PutRequest
+	8,  // 10: recordhost.plugin.v1.StorageService.BeginParts:input_type -> recordhost.plugin.v1.BeginPartsRequest
+	11, // 11: recordhost.plugin.v1.StorageService.PutPart:input_type -> recordhost.plugin.v1.PutPartRequest
+	14, // 12: recordhost.plugin.v1.StorageService.FinishParts:input_type -> recordhost.plugin.v1.FinishPartsRequest
+	16, // 13: recordhost.plugin.v1.StorageService.Commit:input_type -> recordhost.plugin.v1.CommitRequest
+	18, // 14: recordhost.plugin.v1.StorageService.Abort:input_type -> recordhost.plugin.v1.AbortRequest
+	20, // 15: recordhost.plugin.v1.StorageService.List:input_type -> recordhost.plugin.v1.ListRequest
+	23, // 16: recordhost.plugin.v1.StorageService.Fetch:input_type -> recordhost.plugin.v1.FetchRequest
+	25, // 17: recordhost.plugin.v1.StorageService.Delete:input_type -> recordhost.plugin.v1.DeleteRequest
+	1,  // 18: recordhost.plugin.v1.StorageService.Capabilities:output_type -> recordhost.plugin.v1.CapabilitiesResponse
+	3,  // 19: recordhost.plugin.v1.StorageService.Check:output_type -> recordhost.plugin.v1.CheckResponse
+	5,  // 20: recordhost.plugin.v1.StorageService.Open:output_type -> recordhost.plugin.v1.OpenResponse
+	7,  // 21: recordhost.plugin.v1.StorageService.Put:output_type -> recordhost.plugin.v1.PutResponse
+	9,  // 22: recordhost.plugin.v1.StorageService.BeginParts:output_type -> recordhost.plugin.v1.BeginPartsResponse
+	12, // 23: recordhost.plugin.v1.StorageService.PutPart:output_type -> recordhost.plugin.v1.PutPartResponse
+	15, // 24: recordhost.plugin.v1.StorageService.FinishParts:output_type -> recordhost.plugin.v1.FinishPartsResponse
+	17, // 25: recordhost.plugin.v1.StorageService.Commit:output_type -> recordhost.plugin.v1.CommitResponse
+	19, // 26: recordhost.plugin.v1.StorageService.Abort:output_type -> recordhost.plugin.v1.AbortResponse
+	21, // 27: recordhost.plugin.v1.StorageService.List:output_type -> recordhost.plugin.v1.ListResponse
+	24, // 28: recordhost.plugin.v1.StorageService.Fetch:output_type -> recordhost.plugin.v1.FetchResponse
+	26, // 29: recordhost.plugin.v1.StorageService.Delete:output_type -> recordhost.plugin.v1.DeleteResponse
+	18, // [18:30] is the sub-list for method output_type
+	6,  // [6:18] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_recordhost_plugin_v1_storage_proto_init() }
