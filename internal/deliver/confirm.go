@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/recordhost/recordhost/internal/spool"
@@ -30,10 +29,7 @@ func confirm(l storage.Location, f spool.File) error {
 	default:
 		return nil // none, or one that only the driver can compute
 	}
-	file, err := os.Open(f.Path)
-	if err != nil {
-		return fmt.Errorf("deliver: %w", err)
-	}
+	file := f.Open()
 	defer func() { _ = file.Close() }()
 	if _, err := io.Copy(sum, file); err != nil {
 		return fmt.Errorf("deliver: %w", err)

@@ -137,7 +137,7 @@ func (d *delivery) run(ctx context.Context) (storage.Location, error) {
 	if err != nil {
 		return storage.Location{}, err
 	}
-	if err := d.spool.SetDelivery(d.key(), spool.Delivery{Phase: phaseOpen, State: state}); err != nil {
+	if err := d.journal(spool.Delivery{Phase: phaseOpen, State: state}); err != nil {
 		return storage.Location{}, err
 	}
 	location, err := retry(ctx, d, "store", d.o.Call+time.Duration(d.file.Size>>16)*time.Second,
@@ -150,7 +150,7 @@ func (d *delivery) run(ctx context.Context) (storage.Location, error) {
 	if err != nil {
 		return storage.Location{}, fmt.Errorf("deliver: %w", err)
 	}
-	return location, d.spool.SetDelivery(d.key(), spool.Delivery{Phase: phaseCommitted, State: state, Location: text})
+	return location, d.journal(spool.Delivery{Phase: phaseCommitted, State: state, Location: text})
 }
 
 // key names the delivery in the journal: one storage may be the target twice.
@@ -165,7 +165,7 @@ func (d *delivery) committed() (l storage.Location, ok bool) {
 // send stores the file, commits, and compares what the store then says it has.
 func (d *delivery) send(ctx context.Context, state storage.State) (storage.Location, error) {
 	err := d.target.Driver.Put(ctx, state, storage.File{
-		Name: d.target.Delivery.Main, Path: d.file.Path, Size: d.file.Size, ContentType: contentType,
+		Name: d.target.Delivery.Main, Extents: extents(d.file), Size: d.file.Size, ContentType: contentType,
 	})
 	if err != nil {
 		return storage.Location{}, err
@@ -181,6 +181,25 @@ func (d *delivery) send(ctx context.Context, state storage.State) (storage.Locat
 		d.o.Progress(d.target.Name, location.Size)
 	}
 	return location, nil
+}
+
+func extents(f spool.File) []storage.Extent {
+	out := make([]storage.Extent, 0, len(f.Extents))
+	for _, e := range f.Extents {
+		out = append(out, storage.Extent{Path: e.Path, Offset: e.Offset, Length: e.Length})
+	}
+	return out
+}
+
+// journal notes where the delivery stands. On a disk that takes nothing more it goes on without: better a recording that is
+// delivered anew after a crash than none.
+func (d *delivery) journal(s spool.Delivery) error {
+	err := d.spool.SetDelivery(d.key(), s)
+	if errors.Is(err, spool.ErrUnwritable) {
+		d.log.Warn("the delivery goes on without its journal", "err", err)
+		return nil
+	}
+	return err
 }
 
 // abort removes what a delivery left that will not be tried again, unless only this process is at its end.

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/recordhost/recordhost/internal/deliver"
+	"github.com/recordhost/recordhost/internal/mp4"
 	"github.com/recordhost/recordhost/internal/spool"
 	"github.com/recordhost/recordhost/sdk/status"
 	"github.com/recordhost/recordhost/sdk/storage"
@@ -43,7 +44,9 @@ func recording(t *testing.T) (*spool.Spool, spool.File) {
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return s, spool.File{Path: path, Size: int64(len(data)), Duration: time.Second, Pictures: 30}
+	half := int64(len(data) / 2) // a file of the spool lies in several
+	extents := mp4.Extents{{Path: path, Length: half}, {Path: path, Offset: half, Length: int64(len(data)) - half}}
+	return s, spool.File{Extents: extents, Size: int64(len(data)), Duration: time.Second, Pictures: 30}
 }
 
 func target(name string, d storage.Driver) deliver.Target {
@@ -79,7 +82,7 @@ func TestDelivered(t *testing.T) {
 	}
 	targets := []deliver.Target{target("files", m)}
 	got := deliver.File(t.Context(), s, f, targets, o)
-	want, err := os.ReadFile(f.Path)
+	want, err := os.ReadFile(f.Extents[0].Path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +186,7 @@ func TestFailures(t *testing.T) {
 			if count(methods, "Abort") > 0 != c.aborted {
 				t.Errorf("calls: %v", methods)
 			}
-			if _, err := os.Stat(f.Path); err != nil {
+			if _, err := os.Stat(f.Extents[0].Path); err != nil {
 				t.Errorf("the local file: %v", err)
 			}
 		})

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -106,7 +107,9 @@ func (s *store) movie(t *testing.T, end time.Duration) string {
 		t.Fatal(err)
 	}
 	defer func() { _ = f.Close() }()
-	if err := m.WriteTo(t.Context(), f); err != nil {
+	media := m.Extents.Open()
+	defer func() { _ = media.Close() }()
+	if _, err := io.Copy(f, io.MultiReader(bytes.NewReader(m.Head), media)); err != nil {
 		t.Fatal(err)
 	}
 	return path

@@ -22,7 +22,7 @@ var ErrEmpty = errors.New("mp4: nothing was recorded")
 // One goroutine at a time may use it.
 type Index struct {
 	video, audio table
-	extents      []Extent
+	extents      Extents
 	payload      int64 // bytes of media data so far
 
 	run     *Run // the run that fragments belong to
@@ -53,13 +53,6 @@ type runState struct {
 	audioStart   int64 // of the first sample of sound, in the file's ticks
 	audioFrom    int64 // of the first one that counts
 	audioPackets int64
-}
-
-// Extent is a range of bytes of a file.
-type Extent struct {
-	Path   string
-	Offset int64
-	Length int64
 }
 
 // Begin announces the run that the following fragments belong to. Where runs overlap, the later one counts.

@@ -1,10 +1,6 @@
 package mp4
 
 import (
-	"context"
-	"fmt"
-	"io"
-	"os"
 	"slices"
 	"time"
 )
@@ -12,7 +8,7 @@ import (
 // Movie is a progressive file that is not written yet: its bytes are Head, followed by the bytes of the Extents in order.
 type Movie struct {
 	Head     []byte // ftyp, moov, and the header of mdat
-	Extents  []Extent
+	Extents  Extents
 	Size     int64 // bytes, of the whole file
 	Duration time.Duration
 	Pictures int
@@ -78,46 +74,4 @@ func (t *table) layout(start, end int64, last uint32) trackLayout {
 		l.start = 0
 	}
 	return l
-}
-
-// WriteTo writes the file into f, from where f stands. The media data is copied by the kernel where it can.
-func (m *Movie) WriteTo(ctx context.Context, f *os.File) error {
-	if _, err := f.Write(m.Head); err != nil {
-		return fmt.Errorf("mp4: write: %w", err)
-	}
-	var src *os.File
-	defer func() {
-		if src != nil {
-			_ = src.Close()
-		}
-	}()
-	for _, e := range m.Extents {
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("mp4: write %s: %w", f.Name(), context.Cause(ctx))
-		}
-		if src == nil || src.Name() != e.Path {
-			if src != nil {
-				_ = src.Close()
-			}
-			var err error
-			if src, err = os.Open(e.Path); err != nil {
-				return fmt.Errorf("mp4: write %s: %w", f.Name(), err)
-			}
-		}
-		if err := copyExtent(f, src, e); err != nil {
-			return fmt.Errorf("mp4: write %s: %w", f.Name(), err)
-		}
-	}
-	return nil
-}
-
-func copyExtent(dst, src *os.File, e Extent) error {
-	if _, err := src.Seek(e.Offset, io.SeekStart); err != nil {
-		return err
-	}
-	n, err := io.CopyN(dst, src, e.Length) // copy_file_range, between files
-	if err != nil {
-		return fmt.Errorf("%s: %d of %d bytes at %d: %w", e.Path, n, e.Length, e.Offset, err)
-	}
-	return nil
 }

@@ -146,10 +146,12 @@ func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.
 
 func checksumText(b []byte) string { return fmt.Sprintf("%08x", checksum(b)) }
 
-// diskError names the path, and tells a full disk apart.
+// diskError names the path, and tells a disk apart that takes nothing more.
 func diskError(path string, err error) error {
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
-		return fmt.Errorf("%w: %s: %w", ErrDiskFull, path, err)
+	for _, refusal := range []error{unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.EIO} {
+		if errors.Is(err, refusal) {
+			return fmt.Errorf("%w: %s: %w", ErrUnwritable, path, err)
+		}
 	}
 	return fmt.Errorf("spool: %s: %w", path, err)
 }

@@ -43,7 +43,7 @@ func (r *recovery) apply(rec record) error {
 	case rec.Gap != nil:
 		return r.s.applyGap(*rec.Gap)
 	default:
-		r.s.facts.apply(rec, r.s.dir)
+		r.s.facts.apply(rec)
 		return nil
 	}
 }

@@ -22,15 +22,16 @@ import (
 	"github.com/recordhost/recordhost/internal/mp4"
 )
 
-// ErrDiskFull says that the spool's file system has no room. The error names the file.
-var ErrDiskFull = errors.New("spool: the disk is full")
+// ErrUnwritable says that the spool's file system takes nothing more: it is full, or has become read-only, or fails. The
+// error names the file and the reason.
+var ErrUnwritable = errors.New("spool: the disk takes nothing more")
 
 // ErrInUse says that another process has the spool open.
 var ErrInUse = errors.New("spool: it is in use")
 
 const (
 	journalName = "journal"
-	movieName   = "recording.mp4"
+	headName    = "recording.head"
 )
 
 // Gap is time that is absent from the recording because it could not be captured. It has no recorded time of its own: what
@@ -59,9 +60,10 @@ const (
 	MarkLost   MarkKind = "lost"   // it stands still: there is nothing to be captured
 )
 
-// File is the finished recording on the local disk.
+// File is the finished recording on the local disk: its head, and behind it the media as the runs' files hold it. Nothing is
+// copied together, so a recording can be finished on a disk that is full.
 type File struct {
-	Path     string
+	Extents  mp4.Extents
 	Size     int64 // bytes
 	Duration time.Duration
 	Pictures int
@@ -84,7 +86,7 @@ type Facts struct {
 	Marks      []Mark
 	Ended      bool
 	End        time.Duration // recorded time, when Ended
-	File       *File         // once Finish has made it
+	Whole      bool          // Finish has made the file
 	Deliveries map[string]Delivery
 }
 
@@ -131,6 +133,11 @@ func Open(dir string, log *slog.Logger) (*Spool, error) {
 	}
 	if err := s.recover(records); err != nil {
 		return nil, errors.Join(err, s.closeFiles())
+	}
+	if !s.facts.Ended {
+		if err := s.takeBallast(); err != nil {
+			return nil, errors.Join(err, s.closeFiles())
+		}
 	}
 	s.loop.Go(s.syncLoop)
 	return s, nil
@@ -267,12 +274,12 @@ func (s *Spool) note(r record) error {
 	if err := s.journal.append(true, r); err != nil {
 		return err
 	}
-	s.facts.apply(r, s.dir)
+	s.facts.apply(r)
 	return nil
 }
 
 // apply takes over what a record states by itself.
-func (f *Facts) apply(r record, dir string) {
+func (f *Facts) apply(r record) {
 	switch {
 	case r.Mark != nil:
 		f.Marks = append(f.Marks, *r.Mark)
@@ -281,10 +288,7 @@ func (f *Facts) apply(r record, dir string) {
 	case r.End != nil:
 		f.Ended, f.End = true, time.Duration(r.End.At)
 	case r.File != nil:
-		f.File = &File{
-			Path: filepath.Join(dir, movieName), Size: r.File.Size,
-			Duration: time.Duration(r.File.Duration), Pictures: r.File.Pictures,
-		}
+		f.Whole = true
 	}
 }
 
@@ -339,6 +343,7 @@ func (s *Spool) sync() error {
 	if err != nil {
 		s.mu.Lock()
 		s.err = err
+		s.pending, s.newFile = append(pending, s.pending...), s.newFile || newFile // should there be room again
 		s.mu.Unlock()
 	}
 	return err
@@ -410,7 +415,7 @@ func (s *Spool) Close() error {
 // store has confirmed what it holds.
 func (s *Spool) Remove() error {
 	err := s.Close()
-	for _, pattern := range []string{"run-*.mp4", movieName, movieName + ".part", journalName} {
+	for _, pattern := range []string{"run-*.mp4", headName, headName + ".part", ballastName, journalName} {
 		paths, _ := filepath.Glob(filepath.Join(s.dir, pattern)) // the patterns are well-formed
 		for _, p := range paths {
 			err = errors.Join(err, os.Remove(p))

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -134,20 +135,21 @@ func TestRecordingWithGap(t *testing.T) {
 	must(t, s.Gap(2*time.Second, 3*time.Second, "the worker died"))
 	fill(t, s, in, head, pieces, 2*time.Second)
 
-	f, err := s.Finish(t.Context(), 4*time.Second)
+	f, err := s.Finish(4*time.Second, "")
 	must(t, err)
 	check := func(f spool.File) {
 		t.Helper()
-		pictures, seconds := probe(t, f.Path)
+		path := written(t, f)
+		pictures, seconds := probe(t, path)
 		if pictures != 40 || math.Abs(seconds-4) > 0.01 || f.Pictures != 40 || f.Duration != 4*time.Second {
 			t.Errorf("%d pictures, %v s: %+v", pictures, seconds, f)
 		}
-		if info, err := os.Stat(f.Path); err != nil || info.Size() != f.Size {
+		if info, err := os.Stat(path); err != nil || info.Size() != f.Size {
 			t.Errorf("%v %v", info, err)
 		}
 	}
 	check(f)
-	if again, err := s.Finish(t.Context(), time.Hour); err != nil || again != f {
+	if again, err := s.Finish(time.Hour, ""); err != nil || !reflect.DeepEqual(again, f) {
 		t.Errorf("finished again: %+v, %v", again, err)
 	}
 	must(t, s.SetDelivery("files", spool.Delivery{Phase: "open", State: []byte("state")}))
@@ -156,7 +158,7 @@ func TestRecordingWithGap(t *testing.T) {
 
 	s = open(t, dir)
 	facts := s.Facts()
-	if facts.Runs != 2 || !facts.Ended || facts.End != 4*time.Second || facts.File == nil || *facts.File != f ||
+	if facts.Runs != 2 || !facts.Ended || facts.End != 4*time.Second || !facts.Whole ||
 		len(facts.Gaps) != 1 || facts.Gaps[0].Length != 3*time.Second || len(facts.Marks) != 1 || facts.Pictures != 40 ||
 		string(facts.Deliveries["files"].State) != "state" {
 		t.Errorf("%+v", facts)
@@ -164,8 +166,8 @@ func TestRecordingWithGap(t *testing.T) {
 	if err := s.Begin(mp4.Run{Init: in}, head); err == nil {
 		t.Error("a run begins after the end")
 	}
-	must(t, os.Remove(f.Path)) // made again, equal
-	again, err := s.Finish(t.Context(), 0)
+	must(t, os.Remove(f.Extents[0].Path)) // made again, equal
+	again, err := s.Finish(0, "")
 	must(t, err)
 	check(again)
 	must(t, s.Remove())
@@ -176,7 +178,7 @@ func TestRecordingWithGap(t *testing.T) {
 
 func TestEmpty(t *testing.T) {
 	s := open(t, t.TempDir())
-	if _, err := s.Finish(t.Context(), time.Second); !errors.Is(err, spool.ErrEmpty) {
+	if _, err := s.Finish(time.Second, ""); !errors.Is(err, spool.ErrEmpty) {
 		t.Errorf("%v", err)
 	}
 }
@@ -269,19 +271,80 @@ func TestJournalLineThatIsNoRecord(t *testing.T) {
 	}
 }
 
-// TestDiskFull: /dev/full stands in for a file system without room.
-func TestDiskFull(t *testing.T) {
-	dir := t.TempDir()
-	must(t, os.Symlink("/dev/full", filepath.Join(dir, "recording.mp4.part")))
+// written puts a file together.
+func written(t *testing.T, f spool.File) string {
+	t.Helper()
+	r := f.Open()
+	defer r.Close()
+	data, err := io.ReadAll(r)
+	must(t, err)
+	path := filepath.Join(t.TempDir(), "whole.mp4")
+	must(t, os.WriteFile(path, data, 0o600))
+	return path
+}
+
+// TestNoRoomForTheHead: /dev/full stands in for a file system without room. The head goes elsewhere.
+func TestNoRoomForTheHead(t *testing.T) {
+	dir, scratch := t.TempDir(), t.TempDir()
+	must(t, os.Symlink("/dev/full", filepath.Join(dir, "recording.head.part")))
 	in, head, pieces := stream(t, 1, 4)
 	s := open(t, dir)
 	fill(t, s, in, head, pieces, 0)
-	_, err := s.Finish(t.Context(), time.Second)
-	if !errors.Is(err, spool.ErrDiskFull) || !strings.Contains(err.Error(), "recording.mp4.part") {
-		t.Errorf("%v", err)
+	f, err := s.Finish(time.Second, scratch)
+	must(t, err)
+	if filepath.Dir(f.Extents[0].Path) != scratch {
+		t.Errorf("the head is in %s", f.Extents[0].Path)
 	}
-	_ = os.Remove(filepath.Join(dir, "recording.mp4.part"))
-	if _, err := s.Finish(t.Context(), time.Second); err != nil {
-		t.Errorf("with room again: %v", err)
+	if pictures, _ := probe(t, written(t, f)); pictures != f.Pictures || pictures == 0 {
+		t.Errorf("%d pictures of %d", pictures, f.Pictures)
+	}
+	must(t, os.Symlink("/dev/full", filepath.Join(dir, "recording.head.part")))
+	if _, err := s.Finish(time.Second, "/no/such/directory"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("nowhere to write: %v", err)
+	}
+}
+
+// small is a file system of a few megabytes of memory.
+func small(t *testing.T, size string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if out, err := exec.CommandContext(t.Context(), "mount", "-t", "tmpfs", "-o", "size="+size, "none", dir).CombinedOutput(); err != nil {
+		t.Fatalf("mount a small file system: %v: %s", err, out)
+	}
+	t.Cleanup(func() {
+		if out, err := exec.CommandContext(context.Background(), "umount", dir).CombinedOutput(); err != nil {
+			t.Errorf("umount: %v: %s", err, out)
+		}
+	})
+	return dir
+}
+
+// TestDiskFull: on a file system that runs full every fragment up to the one that did not fit is in the file, which needs no
+// more room than was held back.
+func TestDiskFull(t *testing.T) {
+	dir := small(t, "34m") // little more than is held back
+	in, head, pieces := stream(t, 1, 4)
+	s := open(t, filepath.Join(dir, "spool"))
+	must(t, s.Begin(mp4.Run{Init: in}, head))
+	must(t, s.Fragment(pieces[0].f, pieces[0].data))
+	filler, err := os.Create(filepath.Join(dir, "filler"))
+	must(t, err)
+	for err == nil {
+		_, err = filler.Write(make([]byte, 1<<10))
+	}
+	must(t, filler.Close())
+	err = s.Fragment(pieces[1].f, pieces[1].data)
+	if !errors.Is(err, spool.ErrUnwritable) || !strings.Contains(err.Error(), "run-0001.mp4") {
+		t.Fatalf("a fragment beyond the disk's end: %v", err)
+	}
+	f, err := s.Finish(time.Second, "/no/such/directory")
+	must(t, err)
+	if pictures, _ := probe(t, written(t, f)); pictures != len(pieces[0].f.Video) {
+		t.Errorf("%d pictures, not the %d of the fragment that fitted", pictures, len(pieces[0].f.Video))
+	}
+	must(t, s.SetDelivery("files", spool.Delivery{Phase: "open"}))
+	must(t, s.Close())
+	if facts := open(t, filepath.Join(dir, "spool")).Facts(); !facts.Ended || facts.Pictures != len(pieces[0].f.Video) {
+		t.Errorf("opened again: %+v", facts)
 	}
 }

@@ -51,9 +51,16 @@ func (r *recording) openPlugins(ctx context.Context) (*pluginhost.Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("worker: find the own binary: %w", err)
 	}
-	o := pluginhost.Options{
-		Dir: r.spec.PluginDir, StateDir: filepath.Join(r.spec.SpoolDir, "plugins"), HostExecutable: executable, Log: r.log,
+	state := filepath.Join(r.spec.SpoolDir, "plugins")
+	if err := os.MkdirAll(state, 0o700); err != nil { // the disk takes nothing more
+		r.log.Warn("the plugins keep their state elsewhere", "err", err)
+		dir, err := r.privateDir()
+		if err != nil {
+			return nil, err
+		}
+		state = filepath.Join(dir, "plugins")
 	}
+	o := pluginhost.Options{Dir: r.spec.PluginDir, StateDir: state, HostExecutable: executable, Log: r.log}
 	seen := map[string]bool{}
 	for _, t := range r.spec.Targets {
 		if seen[t.Storage] {

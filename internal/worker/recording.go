@@ -129,8 +129,8 @@ func (r *recording) untilRefused(ctx context.Context) (_ context.Context, releas
 
 // open makes the screen and the sound card.
 func (r *recording) open() (err error) {
-	if r.dir, err = os.MkdirTemp("", "recordhost-"); err != nil {
-		return fmt.Errorf("worker: make a private directory: %w", err)
+	if _, err = r.privateDir(); err != nil {
+		return err
 	}
 	// Chrome's user must get through to its own directories, and see nothing else.
 	if err := os.Chmod(r.dir, 0o711); err != nil {
@@ -276,13 +276,33 @@ func (r *recording) finish(ctx context.Context, reason control.Reason) (spool.Fi
 			length = min(length, r.spool.Covered())
 		}
 	}
-	file, err := r.spool.Finish(ctx, length)
+	file, err := r.wholeFile(length)
 	if err != nil {
 		return spool.File{}, fmt.Errorf("worker: make the file whole: %w", err)
 	}
 	r.report()
 	r.emit(control.Whole{Size: file.Size, Duration: file.Duration})
 	return file, nil
+}
+
+// wholeFile makes the recording's file, as long as it was recorded.
+func (r *recording) wholeFile(length time.Duration) (spool.File, error) {
+	scratch, err := r.privateDir()
+	if err != nil {
+		return spool.File{}, err
+	}
+	return r.spool.Finish(length, scratch)
+}
+
+// privateDir is this worker's own directory, made when it is first wanted.
+func (r *recording) privateDir() (_ string, err error) {
+	if r.dir != "" {
+		return r.dir, nil
+	}
+	if r.dir, err = os.MkdirTemp("", "recordhost-"); err != nil {
+		return "", fmt.Errorf("worker: make a private directory: %w", err)
+	}
+	return r.dir, nil
 }
 
 // cleanUp ends what still runs and removes what nobody needs any more. The spool stays when its file was not stored.

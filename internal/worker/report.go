@@ -47,7 +47,7 @@ func restart(cause error) control.Restart {
 
 func encoderFailure(err error) error {
 	switch {
-	case errors.Is(err, spool.ErrDiskFull):
+	case errors.Is(err, spool.ErrUnwritable):
 		return &failure{"DiskFull", err}
 	case errors.Is(err, encode.ErrFailed):
 		return &failure{"EncoderFailed", err}
@@ -66,7 +66,7 @@ func (r *recording) fail(err error) {
 	switch {
 	case errors.As(err, &f):
 		code = f.code
-	case errors.Is(err, spool.ErrDiskFull):
+	case errors.Is(err, spool.ErrUnwritable):
 		code = "DiskFull"
 	case r.encoder != nil:
 		code = "EncoderFailed"

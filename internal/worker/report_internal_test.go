@@ -24,7 +24,7 @@ func TestCodes(t *testing.T) {
 		{browserFailure(&browser.Fault{Kind: browser.PageHung}), "PageCrashed"},
 		{browserFailure(&browser.Fault{Kind: browser.PageClosed}), "PageCrashed"},
 		{browserFailure(&browser.Fault{Kind: browser.BrowserExited}), "BrowserFailed"},
-		{encoderFailure(wrapped(spool.ErrDiskFull)), "DiskFull"},
+		{encoderFailure(wrapped(spool.ErrUnwritable)), "DiskFull"},
 		{encoderFailure(wrapped(encode.ErrFailed)), "EncoderFailed"},
 		{encoderFailure(context.DeadlineExceeded), "EncoderFailed"},
 	} {
