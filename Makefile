@@ -5,6 +5,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FUZZTIME ?= 1m
 LDFLAGS := -X main.version=$(VERSION)
 
 # Debian packages: what a recording needs, what the race detector needs, and what the peer's side of the bench needs.
@@ -34,6 +35,11 @@ demo: deps build ## record the demo page for 10 seconds into recordings/demo.mp4
 test: ## run every test: units, plugin conformance over gRPC, recordings in a real Chrome
 	@hack/deps.sh $(TEST_PACKAGES)
 	@hack/test.sh
+
+.PHONY: fuzz
+fuzz: ## look for inputs that break a reader or parser, FUZZTIME (1m) for each
+	@hack/deps.sh $(TEST_PACKAGES)
+	@hack/fuzz.sh $(FUZZTIME)
 
 .PHONY: lint
 lint: ## check the code's form: gofmt, go vet, golangci-lint

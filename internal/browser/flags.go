@@ -54,7 +54,7 @@ func baseFlags() []flag {
 	}
 }
 
-// feature is one of Chrome's features that every recording turns off.
+// feature is one of Chrome's features that every recording turns off, or on.
 type feature struct {
 	name string
 	why  string
@@ -79,6 +79,13 @@ func offFeatures() []feature {
 	}
 }
 
+// onFeatures are those of Chrome's features that every recording turns on.
+func onFeatures() []feature {
+	return []feature{
+		{"SuppressDifferentOriginSubframeJSDialogs", "no dialogs of foreign frames, where no script of ours could answer them unseen"},
+	}
+}
+
 // cookieFeatures bind cookies to the port and scheme that set them. They are on only when the recording brings cookies:
 // those are for RecordURL's origin, and Chrome alone would show them to every port of its host.
 func cookieFeatures() []string {
@@ -94,6 +101,9 @@ func arguments(o Options, l layout, smallShm bool) []string {
 	}
 	for _, f := range offFeatures() {
 		off = append(off, f.name)
+	}
+	for _, f := range onFeatures() {
+		on = append(on, f.name)
 	}
 	if len(o.Cookies) > 0 {
 		on = append(on, cookieFeatures()...)
@@ -120,11 +130,7 @@ func arguments(o Options, l layout, smallShm bool) []string {
 		}
 		args = append(args, f)
 	}
-	args = append(args, "--disable-features="+strings.Join(off, ","))
-	if len(on) > 0 {
-		args = append(args, "--enable-features="+strings.Join(on, ","))
-	}
-	return append(args, "about:blank")
+	return append(args, "--disable-features="+strings.Join(off, ","), "--enable-features="+strings.Join(on, ","), "about:blank")
 }
 
 // String is the flag as it stands on the command line.

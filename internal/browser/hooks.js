@@ -1,10 +1,15 @@
 // The page's side of the page functions. It runs before any script of the page, in the page's own world, in the top frame
-// of every document. Chrome is told of a call by the bridge (bridge.js), which lives in a world of its own: the two
+// of every document, and of all other frames takes over the dialogs. Chrome is told of a call by the bridge (bridge.js), which lives in a world of its own: the two
 // speak through events on window.performance, which unlike document and window keeps its listeners when a page calls
 // document.open(). The events' names hold a secret that no script of the page can see: everything that would show it is
 // taken from the untouched environment here, once.
 (function (secret, taskId, initial) {
   'use strict';
+  // In every frame, dialogs are answered at once and unseen. One that Chrome opens is answered too (page.go), but dims the
+  // page and may stand in a picture or two before it is gone.
+  self.alert = () => {};
+  self.confirm = () => true;
+  self.prompt = (message, suggested = '') => `${suggested}`;
   if (self !== top) return;
 
   const apply = Reflect.apply;

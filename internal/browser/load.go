@@ -212,6 +212,8 @@ func loadError(text string) *LoadError {
 		cause, words = LoadRefused, "the server refuses the connection"
 	case has("SSL_", "CERT_", "BAD_SSL", "ECH_"):
 		cause, words = LoadTLS, "no secure connection to the server"
+	case has("TOO_MANY_REDIRECTS"):
+		words = "the server redirects to and fro without end"
 	case has("TIMED_OUT"):
 		cause, words = LoadTimeout, "the server does not answer in time"
 	case has("BLOCKED", "UNSAFE_PORT", "DISALLOWED", "UNKNOWN_URL_SCHEME", "ACCESS_DENIED", "INVALID_URL"):

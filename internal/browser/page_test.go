@@ -164,7 +164,8 @@ func TestDialogs(t *testing.T) {
 			alert('one');
 			answers = [confirm('two'), prompt('three', 'suggested')].join();
 		</script>`,
-		"/in": `<script>alert('framed'); parent.postMessage('on', '*')</script>`,
+		"/in":  `<script>alert('framed'); parent.postMessage('on', '*')</script>`,
+		"/out": `<script>parent.postMessage(String(confirm('framed')), '*')</script>`,
 	})
 	b := chrome(t, nil)
 	open(t, b, s.URL+"/")
@@ -172,6 +173,23 @@ func TestDialogs(t *testing.T) {
 		t.Errorf("answers %s", got)
 	}
 	ask[int](t, b, `(() => { for (let i = 0; i < 200; i++) alert('storm ' + i); return 1 })()`)
+	// A frame of another origin is out of the scripts' reach, and has no dialogs; one that is sandboxed has, which are answered.
+	other := strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
+	if got := ask[string](t, b, `new Promise((resolve) => {
+		onmessage = (e) => resolve(e.data);
+		document.body.append(Object.assign(document.createElement('iframe'), {src: '`+other+`/out'}));
+	})`); got != "false" {
+		t.Errorf("a dialog of a frame of another origin was answered %s", got)
+	}
+	if got := ask[string](t, b, `new Promise((resolve) => {
+		onmessage = (e) => resolve(e.data);
+		const inner = "<script>alert(1); confirm(2); prompt(3); parent.postMessage('on', '*')</" + 'script>';
+		const frame = Object.assign(document.createElement('iframe'), {srcdoc: inner});
+		frame.setAttribute('sandbox', 'allow-scripts allow-modals');
+		document.body.append(frame);
+	})`); got != "on" {
+		t.Error("a sandboxed frame's dialogs were not answered")
+	}
 	// With a user gesture the page may ask before it is left.
 	if _, err := do(t.Context(), b.page, runtime.Evaluate, runtime.EvaluateParams{Expression: "1", UserGesture: new(true)}); err != nil {
 		t.Fatal(err)
@@ -200,6 +218,14 @@ func TestNothingOpensAndNothingIsWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the popup is closed", func() bool { return pageCount(t, b) == 1 })
+
+	// A hundred windows, each of which a viewer has asked for.
+	for range 100 {
+		if _, err := do(t.Context(), b.page, runtime.Evaluate, gesture); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "all of them are closed", func() bool { return pageCount(t, b) == 1 })
 
 	for expression, want := range map[string]string{
 		"Notification.requestPermission()": "denied",

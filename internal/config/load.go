@@ -76,6 +76,9 @@ func parse(source []byte, file string, eval *hcl.EvalContext, dir string) (*Conf
 	if diags.HasErrors() {
 		return nil, errors.Join(asErrors(diags)...)
 	}
+	if errs := nestedLoops(parsed); len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
 	r := &reader{config: defaults(), dir: dir, eval: eval}
 	r.config.DataDir = below(dir, r.config.DataDir)
 	r.root(parsed.Body)

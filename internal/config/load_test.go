@@ -1,6 +1,8 @@
 package config
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -186,6 +188,8 @@ func TestMistakes(t *testing.T) {
 		{"function", `data_dir = upper("x")`, []string{
 			`1:12: Call to unknown function: There is no function named "upper".`}},
 		{"variable", `data_dir = state_dir`, []string{`1:12: Unknown variable: There is no variable named "state_dir".`}},
+		{"a loop within another", "data_dir = [for x in [1] : [for y in [2] : y]]",
+			[]string{`1:28: a for within another is not allowed`}},
 		{"checksum", "default_storage = \"files\"\nstorage \"blob\" \"s\" { sha256 = \"abc\" }", []string{
 			`2:31: sha256 must be the 64 hex digits that sha256sum prints for the plugin's executable, not "abc"`}},
 		{"several", "data_dir = 1\nengine {\n  crf = 99\n  fpss = 1\n}", []string{
@@ -247,6 +251,7 @@ func TestInclude(t *testing.T) {
 	}
 }
 
+// Whatever stands in a file, it is taken or refused, soon, and each mistake is told with its place.
 func FuzzParse(f *testing.F) {
 	sample, err := os.ReadFile("../../recordhost.hcl")
 	if err != nil {
@@ -256,10 +261,20 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(blocks))
 	f.Add([]byte(`engine { fps = [for x in [1, 2] : x]... }`))
 	f.Add([]byte(`storage "a" "b" { env = { a = null } }`))
+	f.Add([]byte(blocks + "data_dir = " + strings.Repeat("[for x in [1, 2, 3, 4, 5, 6, 7, 8] : ", 20) + "x" + strings.Repeat("]", 20)))
+	f.Add([]byte(blocks + "data_dir = \"" + strings.Repeat("%{for x in [1, 2, 3, 4, 5, 6, 7, 8]}", 20) + strings.Repeat("%{endfor}", 20) + "\""))
+	for _, open := range []string{"[", "{", "(", "{a=", "\"${", "-", "!", "a ? ", "a.", "a[", "<<E\n"} {
+		f.Add([]byte("data_dir = " + strings.Repeat(open, 500)))
+	}
 	f.Fuzz(func(t *testing.T, source []byte) {
+		begun := time.Now()
 		c, err := parse(source, "fuzz.hcl", evaluation("/nowhere", nil), "/nowhere")
+		if took := time.Since(begun); took > 20*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		lines := bytes.Count(source, []byte("\n")) + 1
 		for _, e := range List(err) {
-			if !strings.HasPrefix(e.Error(), "fuzz.hcl:") {
+			if mistake, ok := errors.AsType[*Error](e); !ok || mistake.File != "fuzz.hcl" || mistake.Line < 1 || mistake.Line > lines {
 				t.Errorf("an error without position: %v", e)
 			}
 		}

@@ -60,7 +60,7 @@ func parseRecords(data []byte) ([]*controlv1.ConnectRequest, int64) {
 			return records, size
 		}
 		length := binary.BigEndian.Uint32(rest)
-		if length > maxRecord || int(length) > len(rest)-recordHeader {
+		if length == 0 || length > maxRecord || int(length) > len(rest)-recordHeader { // zeros are what a power cut leaves
 			return records, size
 		}
 		body := rest[recordHeader : recordHeader+length]

@@ -89,6 +89,27 @@ func TestJournalStopsAtAFlippedByte(t *testing.T) {
 	}
 }
 
+// After a power cut a file may have its length and zeros for its content. A record of no bytes has a checksum of zero: they
+// were once taken for records.
+func TestJournalEndsAtZeros(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	j, _, err := openJournal(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(j.append(appliedRecord(1)), j.file.Truncate(j.size+4096), j.close()); err != nil {
+		t.Fatal(err)
+	}
+	whole := j.size
+	j, records, err := openJournal(path)
+	if err != nil || len(records) != 1 || j.size != whole {
+		t.Errorf("%d records in %d bytes, want 1 in %d: %v", len(records), j.size, whole, err)
+	}
+	if err := j.close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A full disk must not lose what happens meanwhile: when there is room again, the next record brings the earlier ones.
 func TestJournalCatchesUp(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal")

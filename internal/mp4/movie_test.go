@@ -360,26 +360,65 @@ func parseHead(t *testing.T, path string) *mp4.Init {
 	return in
 }
 
-// FuzzReader: whatever a stream holds, it is read or refused.
+// FuzzReader: whatever a stream holds, it is read or refused, at a cost that its length bounds; and of what was read a file
+// can be laid out, as long as the extents that it names.
 func FuzzReader(f *testing.F) {
 	whole, err := os.ReadFile(run(f, 0.1, 10))
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(whole)
+	f.Add(whole[:len(whole)-1])
+	f.Add(bytes.ReplaceAll(whole, []byte("mp4a"), []byte("zzzz")))
 	f.Add([]byte("\x00\x00\x00\x10ftypisom\x00\x00\x02\x00\x00\x00\x00\x08moov"))
 	f.Add([]byte("\x00\x00\x00\x01ftyp\x00\x00\x00\x00\x00\x00\x00\x18aaaaaaaa"))
-	f.Fuzz(func(_ *testing.T, b []byte) {
+	f.Fuzz(func(t *testing.T, b []byte) {
 		r := mp4.NewReader(bytes.NewReader(b))
-		if _, _, err := r.Init(); err != nil {
+		head, in, err := r.Init()
+		if err != nil {
 			return
 		}
+		var x mp4.Index
+		begun := x.Begin(mp4.Run{Init: in}) == nil
+		offset := int64(len(head))
 		for {
 			data, fragment, err := r.Next()
 			if err != nil {
-				return
+				break
 			}
 			fragment.Whole(data)
+			if _, err := in.ParseHead(data[:fragment.Payload], fragment.Size); err != nil {
+				t.Errorf("the head alone is refused: %v", err)
+			}
+			if begun && x.Add(fragment, "run", offset) != nil {
+				t.Error("a fragment that was read is not taken")
+			}
+			offset += fragment.Size
 		}
+		checkLayout(t, &x)
 	})
+}
+
+// checkLayout lays a file out, before and after a cut in its middle.
+func checkLayout(t *testing.T, x *mp4.Index) {
+	t.Helper()
+	for range 2 {
+		m, err := x.Movie(x.Covered())
+		if errors.Is(err, mp4.ErrEmpty) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := int64(len(m.Head))
+		for _, e := range m.Extents {
+			size += e.Length
+		}
+		if m.Size != size || m.Duration < 0 {
+			t.Errorf("%d bytes of %d, %v", m.Size, size, m.Duration)
+		}
+		if err := x.Cut(x.Covered() / 2); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

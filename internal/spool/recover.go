@@ -65,7 +65,7 @@ func (r *recovery) begin(rec *runRecord) error {
 	if err != nil {
 		return errors.Join(diskError(path, err), f.Close())
 	}
-	head := make([]byte, min(rec.Head, info.Size()))
+	head := make([]byte, max(0, min(rec.Head, info.Size())))
 	if _, err := f.ReadAt(head, 0); err != nil {
 		return errors.Join(diskError(path, err), f.Close())
 	}
@@ -88,7 +88,7 @@ func (r *recovery) fragment(rec *fragmentRecord) error {
 	if r.s.run == nil || r.torn {
 		return nil
 	}
-	if rec.Offset != r.s.offset || rec.Offset+rec.Length > r.size || rec.Head > rec.Length || rec.Head < 0 {
+	if rec.Offset != r.s.offset || rec.Length > r.size-rec.Offset || rec.Head > rec.Length || rec.Head < 0 {
 		r.torn = true
 		return nil
 	}

@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -35,7 +37,7 @@ type piece struct {
 }
 
 // stream makes a small fragmented stream with ffmpeg.
-func stream(t *testing.T, seconds, fps int) (*mp4.Init, []byte, []piece) {
+func stream(t testing.TB, seconds, fps int) (*mp4.Init, []byte, []piece) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -70,7 +72,7 @@ func stream(t *testing.T, seconds, fps int) (*mp4.Init, []byte, []piece) {
 	}
 }
 
-func open(t *testing.T, dir string) *spool.Spool {
+func open(t testing.TB, dir string) *spool.Spool {
 	t.Helper()
 	s, err := spool.Open(dir, nil)
 	if err != nil {
@@ -80,7 +82,7 @@ func open(t *testing.T, dir string) *spool.Spool {
 	return s
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +90,7 @@ func must(t *testing.T, err error) {
 }
 
 // fill writes a run of the stream into the spool.
-func fill(t *testing.T, s *spool.Spool, in *mp4.Init, head []byte, pieces []piece, at time.Duration) {
+func fill(t testing.TB, s *spool.Spool, in *mp4.Init, head []byte, pieces []piece, at time.Duration) {
 	t.Helper()
 	must(t, s.Begin(mp4.Run{Init: in, Video: at, Audio: at}, head))
 	for _, p := range pieces {
@@ -191,57 +193,174 @@ func TestOneAtATime(t *testing.T) {
 	}
 }
 
-// TestEveryTruncation cuts the journal, and the run's file, at every byte: what is left is always a prefix of what was
-// written, and a further run can follow it.
-func TestEveryTruncation(t *testing.T) {
-	in, head, pieces := stream(t, 1, 4)
-	origin := t.TempDir()
-	s := open(t, origin)
-	fill(t, s, in, head, pieces, 0)
+// laid is a spool's files, and where each fragment of its one run ends.
+type laid struct {
+	in            *mp4.Init
+	head          []byte
+	pieces        []piece
+	journal, file []byte
+	ends          []int64
+}
+
+// lay writes a small recording and reads back what then lies on the disk.
+func lay(t testing.TB) laid {
+	t.Helper()
+	l := laid{}
+	l.in, l.head, l.pieces = stream(t, 1, 4)
+	dir := t.TempDir()
+	s := open(t, dir)
+	fill(t, s, l.in, l.head, l.pieces, 0)
 	must(t, s.Close())
-	pictures := 0 // whole fragments only
-	prefixes := map[int]bool{0: true}
-	for _, p := range pieces {
-		pictures += len(p.f.Video)
-		prefixes[pictures] = true
+	var err error
+	l.journal, err = os.ReadFile(filepath.Join(dir, "journal"))
+	must(t, err)
+	l.file, err = os.ReadFile(filepath.Join(dir, "run-0001.mp4"))
+	must(t, err)
+	end := int64(len(l.head))
+	for _, p := range l.pieces {
+		end += p.f.Size
+		l.ends = append(l.ends, end)
 	}
-	names := []string{"journal", "run-0001.mp4"}
-	files := map[string][]byte{}
-	for _, n := range names {
-		b, err := os.ReadFile(filepath.Join(origin, n))
+	if end != int64(len(l.file)) || len(l.pieces) < 2 {
+		t.Fatalf("%d fragments, which end at %d of %d bytes", len(l.pieces), end, len(l.file))
+	}
+	return l
+}
+
+// pictures are how many there are in the fragments that are whole in so many bytes of the run's file.
+func (l laid) pictures(size int) (n int) {
+	for i, p := range l.pieces {
+		if l.ends[i] <= int64(size) {
+			n += len(p.f.Video)
+		}
+	}
+	return n
+}
+
+// TestEveryTruncation cuts the run's file at every byte, with the journal whole, with a journal that knows of the run
+// alone, and with one that is cut too, and cuts the journal at every byte. The spool opens each time, and all fragments
+// that are whole are in it, whoever tells of them: the last one alone is lost. What it becomes plays.
+func TestEveryTruncation(t *testing.T) {
+	l, dir := lay(t), memory(t)
+	began := bytes.IndexByte(l.journal, '\n') + 1 // the run's own line
+	half := began + (len(l.journal)-began)/2      // in the middle of some line
+	for name, journal := range map[string][]byte{
+		"the whole journal": l.journal, "the journal's first line": l.journal[:began], "half of the journal": l.journal[:half],
+	} {
+		t.Run(name, func(t *testing.T) {
+			for size := range len(l.file) + 1 {
+				checkCut(t, l, dir, journal, size, l.pictures(size))
+			}
+		})
+	}
+	t.Run("every journal", func(t *testing.T) {
+		for size := range len(l.journal) + 1 {
+			want := l.pictures(len(l.file))
+			if size < began {
+				want = 0 // nobody knows of a run
+			}
+			checkCut(t, l, dir, l.journal[:size], len(l.file), want)
+		}
+	})
+}
+
+// memory is a directory that lies in memory, where to sync costs nothing.
+func memory(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "recordhost-spool")
+	if err != nil {
+		return t.TempDir() // it only takes longer
+	}
+	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+	return dir
+}
+
+// checkCut opens a spool of that journal and so many bytes of the run's file. The index is asked each time; every now and
+// then a further run follows, or the recording's file is made and decoded.
+func checkCut(t *testing.T, l laid, dir string, journal []byte, size, pictures int) {
+	t.Helper()
+	dir = filepath.Join(dir, "s")
+	must(t, os.Mkdir(dir, 0o700))
+	must(t, os.WriteFile(filepath.Join(dir, "journal"), journal, 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "run-0001.mp4"), l.file[:size], 0o600))
+	s, err := spool.Open(dir, nil)
+	if err != nil {
+		t.Fatalf("%d bytes of the run, %d of the journal: %v", size, len(journal), err)
+	}
+	defer func() { must(t, s.Remove()) }()
+	if got := s.Facts(); got.Pictures != pictures || (got.Covered > 0) != (pictures > 0) {
+		t.Fatalf("%d bytes of the run, %d of the journal: %d pictures up to %v, want %d", size, len(journal), got.Pictures, got.Covered, pictures)
+	}
+	atEnd := slices.ContainsFunc(l.ends, func(end int64) bool { return int64(size) == end || int64(size) == end-1 })
+	switch {
+	case pictures == 0:
+	case atEnd && size < len(l.file) || size == len(l.file) && len(journal)%100 == 0:
+		f, err := s.Finish(s.Covered(), "")
 		must(t, err)
-		files[n] = b
-	}
-	dir := filepath.Join(t.TempDir(), "s")
-	for _, cut := range names {
-		last := 0
-		for size := range len(files[cut]) + 1 {
-			must(t, os.Mkdir(dir, 0o700))
-			for n, b := range files {
-				if n == cut {
-					b = b[:size]
-				}
-				must(t, os.WriteFile(filepath.Join(dir, n), b, 0o600))
-			}
-			s, err := spool.Open(dir, nil)
-			if err != nil {
-				t.Fatalf("%s cut at %d: %v", cut, size, err)
-			}
-			n := s.Facts().Pictures
-			if !prefixes[n] || n < last {
-				t.Fatalf("%s cut at %d: %d pictures, %d before", cut, size, n, last)
-			}
-			last = n
-			if size%500 == 0 {
-				fill(t, s, in, head, pieces, s.Covered())
-			}
-			must(t, s.Close())
-			must(t, os.RemoveAll(dir))
+		if n, _ := probe(t, written(t, f)); n != pictures {
+			t.Errorf("%d bytes of the run, %d of the journal: %d pictures can be decoded, want %d", size, len(journal), n, pictures)
 		}
-		if last != pictures {
-			t.Errorf("%s whole: %d of %d pictures", cut, last, pictures)
+	case size%500 == 0:
+		fill(t, s, l.in, l.head, l.pieces, s.Covered())
+		if got := s.Facts().Pictures; got != pictures+l.pictures(len(l.file)) {
+			t.Errorf("%d bytes of the run: %d pictures after another run", size, got)
 		}
 	}
+}
+
+// FuzzOpen: whatever a crash, or worse, has made of a spool, opening it ends with a spool or an error. What it holds is
+// the same when it is opened again, and can be finished. Each line of the journal is given its checksum first, or nothing
+// but whole lines would ever be read.
+func FuzzOpen(f *testing.F) {
+	l := lay(f)
+	var journal []byte
+	for line := range bytes.Lines(l.journal) {
+		journal = append(journal, line[9:]...)
+	}
+	f.Add(journal, l.file)
+	f.Add(journal, l.file[:len(l.file)-5])
+	f.Add(journal[:bytes.IndexByte(journal, '\n')+1], l.file)
+	for _, line := range []string{
+		`{"run":{"file":"run-0001.mp4","head":-1}}`, `{"run":{"file":"../../../etc/passwd","head":9}}`, `{"run":{"file":""}}`,
+		`{"run":{"file":"run-0001.mp4","head":9223372036854775807}}`, `{"gap":{"at":-1}}`, `{"end":{"at":-5}}`, `{"mark":{}}`, `{}`,
+		`{"fragment":{"offset":1,"length":9223372036854775807,"head":9223372036854775807}}`, `{"file":{"size":1}}`, `null`,
+		`{"delivery":{"target":"files","phase":"open"}}`,
+	} {
+		f.Add([]byte(line+"\n"+string(journal)), l.file)
+		f.Add([]byte(string(journal)+line+"\n"), l.file)
+	}
+	f.Fuzz(func(t *testing.T, journal, file []byte) {
+		dir := t.TempDir()
+		var signed []byte
+		for line := range bytes.Lines(journal) {
+			line = bytes.TrimSuffix(line, []byte("\n"))
+			signed = fmt.Appendf(signed, "%08x %s\n", crc32.Checksum(line, crc32.MakeTable(crc32.Castagnoli)), line)
+		}
+		must(t, os.WriteFile(filepath.Join(dir, "journal"), signed, 0o600))
+		must(t, os.WriteFile(filepath.Join(dir, "run-0001.mp4"), file, 0o600))
+		s, err := spool.Open(dir, nil)
+		if err != nil {
+			return
+		}
+		first := s.Facts()
+		must(t, s.Close())
+		if s, err = spool.Open(dir, nil); err != nil {
+			t.Fatalf("the second time: %v", err)
+		}
+		defer func() { must(t, s.Close()) }()
+		if again := s.Facts(); again.Pictures != first.Pictures || again.Covered != first.Covered || again.Ended != first.Ended {
+			t.Errorf("the second time: %+v, the first: %+v", again, first)
+		}
+		made, err := s.Finish(s.Covered(), "")
+		if err != nil {
+			return
+		}
+		r := made.Open()
+		defer r.Close()
+		if n, err := io.Copy(io.Discard, r); err != nil || n != made.Size {
+			t.Errorf("%d bytes of %+v: %v", n, made, err)
+		}
+	})
 }
 
 // TestZeros: after a power cut a file can have its length and lack its content.

@@ -2,6 +2,7 @@ package task
 
 import (
 	"encoding/json"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -60,16 +61,20 @@ func parseHeaders(o object) map[string]string {
 	if !o.has(name) {
 		return nil
 	}
-	var headers map[string]string
-	if json.Unmarshal(o.members[name], &headers) != nil {
+	var members map[string]json.RawMessage // not of strings: a name that stands twice counts once, the last time
+	if json.Unmarshal(o.members[name], &members) != nil {
 		o.fail(name, "must be an object of strings")
 		return nil
 	}
-	if len(headers) > maxHeaders {
+	if len(members) > maxHeaders {
 		o.fail(name, "must not be more than %d", maxHeaders)
 	}
-	for header, value := range headers {
+	headers := make(map[string]string, len(members))
+	for _, header := range slices.Sorted(maps.Keys(members)) {
+		var value string
 		switch {
+		case json.Unmarshal(members[header], &value) != nil:
+			o.fail(name, "must be an object of strings")
 		case !headerName.MatchString(header):
 			o.fail(name, "contains a name that no header can have")
 		case slices.Contains(reservedHeaders(), strings.ToLower(header)):
@@ -77,6 +82,7 @@ func parseHeaders(o object) map[string]string {
 		case !printable(value):
 			o.fail(name+"."+header, "must be at most %d bytes without control characters", maxBrowserText)
 		}
+		headers[header] = value
 	}
 	return headers
 }

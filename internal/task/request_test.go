@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -228,13 +229,30 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// Whatever Data holds, it is understood or refused with a reason that names the place; and that does not hang on how the
+// same document is written.
 func FuzzStart(f *testing.F) {
-	f.Add(simple)
-	f.Add(string(with(`"Output":{"TargetDir":"a/./b","TargetName":"..","Video":{"Fps":1e9}},"Browser":{"Cookies":[{}]}`)))
+	for _, seed := range []string{
+		simple, `{"RecordURL":"https://h/","Width":1.28e3,"Height":null,"Unknown":[{}]}`, `[]`, `null`, `{"RecordURL":`,
+		`{"RecordURL":"https://[::1]:8080/?a=\ud800","TaskID":"a","ManualStart":true,"ReadyTimeout":1e1}`,
+		string(with(`"Output":{"TargetDir":"a/./b","TargetName":"..","Video":{"Fps":1e9}},"Browser":{"Cookies":[{}]}`)),
+		string(with(`"Output":{"Targets":[{"Storage":"other","TargetName":"/x//y.MP4"}],"Video":{"FrameRate":"constant","Crf":20}}`)),
+		string(with(`"Browser":{"Headers":{"A":1,"A":"x","B":null},"Timezone":"UTC","Locale":"de-AT","DeviceScaleFactor":0.5}`)),
+		string(with(`"Browser":{"Headers":{"A":"x"},"Headers":{"B":"y"},"Cookies":[{"Name":"n","Value":"v","Path":"/"}]}`)),
+	} {
+		f.Add(seed)
+	}
 	f.Fuzz(func(t *testing.T, text string) {
 		r, err := parseStart(json.RawMessage(text))
+		again, againErr := parseStart(json.RawMessage(rewritten(text)))
+		if (err == nil) != (againErr == nil) || err == nil && !reflect.DeepEqual(r, again) {
+			t.Errorf("%q leads to %+v, %v; written another way to %+v, %v", text, r, err, again, againErr)
+		}
 		if err != nil {
-			wantCode(t, err, CodeInvalidParam)
+			message := wantCode(t, err, CodeInvalidParam)
+			if message != "RecordURL missing" && !regexp.MustCompile(`^Data[.\[ ]`).MatchString(message) {
+				t.Errorf("%q is refused without naming the place: %q", text, message)
+			}
 			return
 		}
 		dir, main := r.Targets[0].resolve("id", time.Now())
@@ -247,4 +265,20 @@ func FuzzStart(f *testing.F) {
 			t.Errorf("%q leads to %+v", text, r)
 		}
 	})
+}
+
+// rewritten is the same document in other words: its members in another order, its characters escaped. What is no JSON
+// stays as it is.
+func rewritten(text string) string {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	var document any
+	if d.Decode(&document) != nil || d.More() || !json.Valid([]byte(text)) {
+		return text
+	}
+	out, err := json.Marshal(document)
+	if err != nil {
+		return text
+	}
+	return string(out)
 }

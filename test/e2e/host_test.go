@@ -12,10 +12,10 @@ import (
 	"github.com/recordhost/recordhost/test/product"
 )
 
-// serve starts a host that ends with the test, and must leave nothing behind.
-func serve(t *testing.T, slots int) *product.Host {
+// serve starts a host that ends with the test, and must leave nothing behind. More than room may be in its configuration.
+func serve(t *testing.T, slots int, settings ...string) *product.Host {
 	t.Helper()
-	host, err := under().Serve(limit(t), t.TempDir(), slots)
+	host, err := under().Serve(limit(t), t.TempDir(), slots, settings...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -139,10 +139,19 @@ func (s *Server) handler(film string) http.Handler {
 	mux.HandleFunc("POST /report", s.report)
 	mux.HandleFunc("GET /status/{code}", answerStatus)
 	mux.HandleFunc("GET /download.bin", answerDownload)
+	mux.HandleFunc("GET /never", answerNever)
+	mux.HandleFunc("GET /half", answerHalf)
+	mux.HandleFunc("GET /late", answerLate)
+	mux.HandleFunc("GET /around", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/around", http.StatusFound) })
 	if film != "" {
 		mux.HandleFunc("GET /video.mp4", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, film) })
 	}
 	assets := http.FileServerFS(files)
+	// The same pages, as if they came from the internet: what they ask of this machine's own addresses needs permission.
+	mux.Handle("GET /public/", http.StripPrefix("/public", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", "treat-as-public-address")
+		assets.ServeHTTP(w, r)
+	})))
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
 		s.count(strings.TrimPrefix(path.Clean(r.URL.Path), "/"))
 		w.Header().Set("Cache-Control", "no-store") // so that each load is counted
@@ -186,4 +195,28 @@ func answerDownload(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Disposition", `attachment; filename="download.bin"`)
 	w.Header().Set("Content-Type", "application/octet-stream")
 	_, _ = w.Write(make([]byte, 4096)) // a client that is gone needs no answer
+}
+
+// answerNever holds a request until the browser or the server has enough.
+func answerNever(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+
+// answerHalf begins a page, and never goes on.
+func answerHalf(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/html")
+	w.Header().Set("Content-Length", "4096")
+	_, _ = io.WriteString(w, "<!doctype html><title>half</title><p>The rest of this page") // a client that is gone needs no answer
+	_ = http.NewResponseController(w).Flush()
+	<-r.Context().Done()
+}
+
+// answerLate answers nothing, after the time that its query says: late?ms=1500. A page with such a picture loads as late.
+func answerLate(w http.ResponseWriter, r *http.Request) {
+	ms, _ := strconv.Atoi(r.URL.Query().Get("ms"))
+	timer := time.NewTimer(time.Duration(ms) * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.Context().Done():
+	}
+	w.WriteHeader(http.StatusNoContent)
 }

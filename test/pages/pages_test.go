@@ -99,6 +99,47 @@ func TestStatusPages(t *testing.T) {
 	}
 }
 
+func TestPagesThatDoNotCome(t *testing.T) {
+	server := start(t, "")
+	begun := time.Now()
+	if status, _ := get(t, server.URL("late?ms=50")); status != http.StatusNoContent || time.Since(begun) < 50*time.Millisecond {
+		t.Errorf("late: status %d after %v", status, time.Since(begun))
+	}
+	for path, words := range map[string]string{"never": "", "half": "The rest of this page"} {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL(path), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if words == "" {
+			if err == nil {
+				t.Errorf("%s: it was answered", path)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		if body, err := io.ReadAll(response.Body); err == nil || !strings.HasSuffix(string(body), words) {
+			t.Errorf("%s: %q, %v", path, body, err)
+		}
+	}
+	if _, err := http.DefaultClient.Head(server.URL("around")); err == nil || !strings.Contains(err.Error(), "redirects") { //nolint:noctx // ends by itself
+		t.Errorf("around: %v", err)
+	}
+	response, err := http.DefaultClient.Get(server.URL("public/static.html")) //nolint:noctx // as above
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Security-Policy") == "" {
+		t.Errorf("public: %v", response)
+	}
+}
+
 func TestReportsReachWhoWaits(t *testing.T) {
 	server := start(t, "")
 	send := func(body string) int {

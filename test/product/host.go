@@ -32,8 +32,8 @@ type Host struct {
 }
 
 // Serve starts a host on a free loopback port, with its state below dir and room for that many recordings, and waits until
-// it is healthy. Close must be called.
-func (p Product) Serve(ctx context.Context, dir string, slots int) (*Host, error) {
+// it is healthy. What else stands in its configuration may be given. Close must be called.
+func (p Product) Serve(ctx context.Context, dir string, slots int, settings ...string) (*Host, error) {
 	listen, err := freeAddress(ctx)
 	if err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func (p Product) Serve(ctx context.Context, dir string, slots int) (*Host, error
 		return nil, fmt.Errorf("serve: %w", err)
 	}
 	config := filepath.Join(dir, "recordhost.hcl")
-	if err := os.WriteFile(config, []byte(p.config(listen, h.Files, slots)), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(p.config(listen, h.Files, slots)+strings.Join(settings, "\n")), 0o600); err != nil {
 		return nil, fmt.Errorf("serve: %w", err)
 	}
 	if h.run, err = p.Start(ctx, "serve", "--config", config); err != nil {
