@@ -45,8 +45,15 @@ engine {
   # sandbox = "on"
 
   # page_timeout   = "1m"   # for a page to load; a second attempt gets half of it
-  # max_lifetime   = "24h"  # a task that nobody stops, waiting or paused, is stopped then
-  # upload_give_up = "24h"  # a delivery that keeps failing is given up then; the recording stays below data_dir
+  # max_lifetime   = "1d"   # a task that nobody stops, waiting or paused, is stopped then
+  # upload_give_up = "1d"   # a delivery that keeps failing is given up then; the recording stays below data_dir
+}
+
+# How long what is over is kept: finished tasks, as Describe and List answer them, and recordings that could not be delivered,
+# which stay in data_dir. At least "1h"; d is a day. A recording goes with its task, when that is deleted sooner.
+retention {
+  # tasks = "30d"
+  # spool = "7d"
 }
 
 # Where recordings run: plugin and name. The plugin "local" runs them as processes of this machine.

@@ -23,8 +23,9 @@ type Config struct {
 	DefaultRuntime string
 	DefaultStorage string
 
-	API    API
-	Engine Engine
+	API       API
+	Engine    Engine
+	Retention Retention
 
 	// Runtimes and Storages are in the file's order; names are unique within each.
 	Runtimes []Plugin
@@ -52,6 +53,15 @@ type Engine struct {
 	UploadGiveUp time.Duration // after which a delivery that fails is given up
 }
 
+// Retention is the block retention: how long what is over is kept.
+type Retention struct {
+	Tasks time.Duration // a finished task, and all that there is of it
+	Spool time.Duration // the spool of a finished task that could not be delivered
+}
+
+// day is a unit of durations in the file, besides those that Go knows.
+const day = 24 * time.Hour
+
 // defaults is what a file without any optional attribute says.
 func defaults() Config {
 	return Config{
@@ -61,8 +71,9 @@ func defaults() Config {
 			FPS:          30,
 			Sandbox:      true,
 			PageTimeout:  time.Minute,
-			MaxLifetime:  24 * time.Hour,
-			UploadGiveUp: 24 * time.Hour,
+			MaxLifetime:  day,
+			UploadGiveUp: day,
 		},
+		Retention: Retention{Tasks: 30 * day, Spool: 7 * day},
 	}
 }

@@ -92,6 +92,7 @@ func (r *reader) root(body hcl.Body) {
 	schema.Blocks = []hcl.BlockHeaderSchema{
 		{Type: "api"},
 		{Type: "engine"},
+		{Type: "retention"},
 		{Type: kindRuntime, LabelNames: []string{"plugin", "name"}},
 		{Type: kindStorage, LabelNames: []string{"plugin", "name"}},
 	}
@@ -103,6 +104,7 @@ func (r *reader) root(body hcl.Body) {
 	blocks := content.Blocks.ByType()
 	r.single(blocks["api"], r.apiFields())
 	r.single(blocks["engine"], r.engineFields())
+	r.single(blocks["retention"], r.retentionFields())
 	r.config.Runtimes = r.plugins(blocks[kindRuntime])
 	r.config.Storages = r.plugins(blocks[kindStorage])
 
@@ -172,7 +174,6 @@ func (r *reader) apiFields() []field {
 
 func (r *reader) engineFields() []field {
 	e := &r.config.Engine
-	const day = 24 * time.Hour
 	return []field{
 		integer("fps", &e.FPS, 1, 60),
 		integer("crf", &e.CRF, 1, 51),
@@ -184,6 +185,14 @@ func (r *reader) engineFields() []field {
 		duration("page_timeout", &e.PageTimeout, time.Second, 10*time.Minute),
 		duration("max_lifetime", &e.MaxLifetime, time.Minute, 30*day),
 		duration("upload_give_up", &e.UploadGiveUp, time.Minute, 30*day),
+	}
+}
+
+func (r *reader) retentionFields() []field {
+	k := &r.config.Retention
+	return []field{
+		duration("tasks", &k.Tasks, time.Hour, 3650*day),
+		duration("spool", &k.Spool, time.Hour, 3650*day),
 	}
 }
 

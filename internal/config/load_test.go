@@ -50,6 +50,10 @@ engine {
   max_lifetime   = "12h"
   upload_give_up = "1h30m"
 }
+retention {
+  tasks = "90d"
+  spool = "1d12h"
+}
 runtime "local" "here" {
   slots  = 4
   sha256 = "`+strings.Repeat("0f", 32)+`"
@@ -75,6 +79,7 @@ storage "blob" "archive" {
 			Chrome: filepath.Join(dir, "chrome/chrome"), FFmpeg: "/usr/local/bin/ffmpeg",
 			PageTimeout: 30 * time.Second, MaxLifetime: 12 * time.Hour, UploadGiveUp: 90 * time.Minute,
 		},
+		Retention: Retention{Tasks: 90 * day, Spool: 36 * time.Hour},
 		Runtimes: []Plugin{
 			{Kind: "runtime", Plugin: "local", Name: "here", SHA256: []byte(strings.Repeat("\x0f", 32))},
 		},
@@ -106,13 +111,17 @@ func TestDefaults(t *testing.T) {
 
 // Every default must pass the check that a value in a file has to pass.
 func TestDefaultsAreInRange(t *testing.T) {
-	d := defaults().Engine
+	d, kept := defaults().Engine, defaults().Retention
 	_, err := read(t, blocks+`
 engine {
   fps            = 30
   page_timeout   = "`+d.PageTimeout.String()+`"
   max_lifetime   = "`+d.MaxLifetime.String()+`"
   upload_give_up = "`+d.UploadGiveUp.String()+`"
+}
+retention {
+  tasks = "`+kept.Tasks.String()+`"
+  spool = "`+kept.Spool.String()+`"
 }`)
 	if err != nil {
 		t.Error(err)
@@ -168,9 +177,11 @@ func TestMistakes(t *testing.T) {
 		{"huge", "engine {\n  fps = 1e99\n}", []string{`2:9: fps must be a whole number from 1 to 60, not 1e+99`}},
 		{"no word of the list", "engine { sandbox = \"maybe\" }", []string{`1:20: sandbox must be one of "on", "off", not "maybe"`}},
 		{"no duration", "engine { page_timeout = \"soon\" }",
-			[]string{`1:25: page_timeout must be a duration such as "90s" or "1h30m", from 1s to 10m, not "soon"`}},
+			[]string{`1:25: page_timeout must be a duration such as "90s", "1h30m" or "30d", from 1s to 10m, not "soon"`}},
 		{"duration without unit", "engine { max_lifetime = 600 }",
-			[]string{`1:25: max_lifetime must be a duration such as "90s" or "1h30m", from 1m to 720h, not 600`}},
+			[]string{`1:25: max_lifetime must be a duration such as "90s", "1h30m" or "30d", from 1m to 30d, not 600`}},
+		{"kept for no time", "retention { tasks = \"0s\" }",
+			[]string{`1:21: tasks must be a duration such as "90s", "1h30m" or "30d", from 1h to 3650d, not "0s"`}},
 		{"path wanted", `plugin_dir = ""`, []string{`1:14: plugin_dir must be a path, not ""`}},
 		{"open to the world", `api { listen = "0.0.0.0:8080" }`, []string{`1:16: listen must be ` + listen + `, not "0.0.0.0:8080"`}},
 		{"every address", `api { listen = ":8080" }`, []string{`1:16: listen must be ` + listen + `, not ":8080"`}},
@@ -208,6 +219,22 @@ func TestMistakes(t *testing.T) {
 				t.Errorf("errors (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestDaysAreDurations(t *testing.T) {
+	tests := map[string]time.Duration{
+		"30d": 30 * day, "1d": day, "0d": 0, "1d12h": 36 * time.Hour, "2d30m": 2*day + 30*time.Minute, "48h": 2 * day, "1m30s": 90 * time.Second,
+	}
+	for text, want := range tests {
+		if got, err := parseDuration(text); got != want || err != nil {
+			t.Errorf("%s is %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "d", "-1d", "1.5d", "12h1d", "1d24h", "1d-1h", "1dd", "1d2d", "70000d", "1 d", "30"} {
+		if got, err := parseDuration(text); err == nil {
+			t.Errorf("%q is read as %v", text, got)
+		}
 	}
 }
 
