@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/recordhost/recordhost/internal/api"
@@ -43,6 +44,9 @@ type Host struct {
 	control *control.Host
 	tasks   *task.Manager
 	serving chan error // the end of the control stream's server
+
+	endUpkeep context.CancelFunc
+	upkeep    sync.WaitGroup
 }
 
 // Open starts a host on the configuration's data directory, which is its own from then on, and takes up the recordings
@@ -103,6 +107,9 @@ func (h *Host) openTasks(ctx context.Context, options task.Options) error {
 	}
 	h.serving = make(chan error, 1)
 	go func() { h.serving <- h.control.Serve() }()
+	upkeep, end := context.WithCancel(context.WithoutCancel(ctx))
+	h.endUpkeep = end
+	h.upkeep.Go(func() { h.keepUp(upkeep) })
 	return nil
 }
 
@@ -183,6 +190,10 @@ func (h *Host) up() error {
 // ctx bounds how long running plugin calls may take to end. It is harmless on a host that Open did not finish.
 func (h *Host) Close(ctx context.Context) error {
 	var errs []error
+	if h.endUpkeep != nil {
+		h.endUpkeep()
+		h.upkeep.Wait()
+	}
 	if h.tasks != nil {
 		errs = append(errs, h.tasks.Close())
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/recordhost/recordhost/internal/capture"
 	"github.com/recordhost/recordhost/internal/control"
 	"github.com/recordhost/recordhost/internal/encode"
+	"github.com/recordhost/recordhost/internal/scratch"
 	"github.com/recordhost/recordhost/internal/spool"
 	"github.com/recordhost/recordhost/sdk/proc"
 )
@@ -33,7 +34,8 @@ type recording struct {
 	log    *slog.Logger
 	self   proc.Identity
 
-	dir     string // private and short, for sockets and Chrome's files
+	private *scratch.Dir
+	dir     string // its path, which is short: for sockets and Chrome's files
 	spool   *spool.Spool
 	screen  *capture.Session
 	browser *browser.Browser
@@ -99,9 +101,10 @@ func (r *recording) open(ctx context.Context) (err error) {
 	if r.spool, err = spool.Open(filepath.Join(r.spec.SpoolDir, "spool"), r.log); err != nil {
 		return fmt.Errorf("worker: open the spool: %w", err)
 	}
-	if r.dir, err = os.MkdirTemp("", "recordhost-"); err != nil {
-		return fmt.Errorf("worker: make a private directory: %w", err)
+	if r.private, err = scratch.Make("", scratch.PrefixRun); err != nil {
+		return fmt.Errorf("worker: %w", err)
 	}
+	r.dir = r.private.Path()
 	// Chrome's user must get through to its own directories, and see nothing else.
 	if err := os.Chmod(r.dir, 0o711); err != nil {
 		return fmt.Errorf("worker: open the way to Chrome's directories: %w", err)
@@ -223,8 +226,8 @@ func (r *recording) cleanUp() {
 	if r.screen != nil {
 		r.screen.Close()
 	}
-	if r.dir != "" {
-		if err := os.RemoveAll(r.dir); err != nil {
+	if r.private != nil {
+		if err := r.private.Remove(); err != nil {
 			r.log.Warn("the private directory was not removed", "err", err)
 		}
 	}
