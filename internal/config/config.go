@@ -51,6 +51,7 @@ type Engine struct {
 	PageTimeout  time.Duration // for a page to load
 	MaxLifetime  time.Duration // of a task that nobody stops, until it is stopped
 	UploadGiveUp time.Duration // after which a delivery that fails is given up
+	MinFree      int64         // bytes that the spool's file system must have free for a recording to be started; zero: any
 }
 
 // Retention is the block retention: how long what is over is kept.
@@ -73,6 +74,7 @@ func defaults() Config {
 			PageTimeout:  time.Minute,
 			MaxLifetime:  day,
 			UploadGiveUp: day,
+			MinFree:      1 << 30,
 		},
 		Retention: Retention{Tasks: 30 * day, Spool: 7 * day},
 	}

@@ -154,6 +154,44 @@ func short(d time.Duration) string {
 	return s
 }
 
+// size is a number of bytes, written with its unit. Zero needs none.
+func size(name string, to *int64) field {
+	return field{name, func(v cty.Value) error {
+		if n, ok := wholeNumber(v); ok && n == 0 {
+			*to = 0
+			return nil
+		}
+		if v.Type() == cty.String {
+			if n, err := parseSize(v.AsString()); err == nil {
+				*to = n
+				return nil
+			}
+		}
+		return fmt.Errorf(`a size such as "500MB" or "1GiB", or 0, not %s`, show(v))
+	}}
+}
+
+// parseSize reads a whole number of a unit: "1GiB", "500 MB", "0".
+func parseSize(text string) (int64, error) {
+	units := map[string]int64{
+		"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
+	}
+	digits := strings.TrimRight(text, " kKMGTiB")
+	unit := strings.TrimLeft(text[len(digits):], " ")
+	n, err := strconv.ParseUint(digits, 10, 63)
+	if err != nil {
+		return 0, fmt.Errorf("%q is no whole number", digits)
+	}
+	if n == 0 && unit == "" {
+		return 0, nil
+	}
+	factor, known := units[unit]
+	if !known || n > uint64(math.MaxInt64/factor) {
+		return 0, fmt.Errorf("%q is no size", text)
+	}
+	return int64(n) * factor, nil
+}
+
 func texts(name string, to *[]string, wanted string, good func(string) bool) field {
 	return field{name, func(v cty.Value) error {
 		if !v.Type().IsTupleType() && !v.Type().IsListType() {

@@ -185,6 +185,7 @@ func (r *reader) engineFields() []field {
 		duration("page_timeout", &e.PageTimeout, time.Second, 10*time.Minute),
 		duration("max_lifetime", &e.MaxLifetime, time.Minute, 30*day),
 		duration("upload_give_up", &e.UploadGiveUp, time.Minute, 30*day),
+		size("min_free", &e.MinFree),
 	}
 }
 

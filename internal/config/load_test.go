@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +50,7 @@ engine {
   page_timeout   = "30s"
   max_lifetime   = "12h"
   upload_give_up = "1h30m"
+  min_free       = "500MB"
 }
 retention {
   tasks = "90d"
@@ -78,6 +80,7 @@ storage "blob" "archive" {
 			FPS: 25, CRF: 20, Preset: "fast", AudioBitrate: 96000,
 			Chrome: filepath.Join(dir, "chrome/chrome"), FFmpeg: "/usr/local/bin/ffmpeg",
 			PageTimeout: 30 * time.Second, MaxLifetime: 12 * time.Hour, UploadGiveUp: 90 * time.Minute,
+			MinFree: 500e6,
 		},
 		Retention: Retention{Tasks: 90 * day, Spool: 36 * time.Hour},
 		Runtimes: []Plugin{
@@ -118,6 +121,7 @@ engine {
   page_timeout   = "`+d.PageTimeout.String()+`"
   max_lifetime   = "`+d.MaxLifetime.String()+`"
   upload_give_up = "`+d.UploadGiveUp.String()+`"
+  min_free       = "`+strconv.FormatInt(d.MinFree, 10)+`B"
 }
 retention {
   tasks = "`+kept.Tasks.String()+`"
@@ -180,6 +184,10 @@ func TestMistakes(t *testing.T) {
 			[]string{`1:25: page_timeout must be a duration such as "90s", "1h30m" or "30d", from 1s to 10m, not "soon"`}},
 		{"duration without unit", "engine { max_lifetime = 600 }",
 			[]string{`1:25: max_lifetime must be a duration such as "90s", "1h30m" or "30d", from 1m to 30d, not 600`}},
+		{"no size", "engine { min_free = \"much\" }",
+			[]string{`1:21: min_free must be a size such as "500MB" or "1GiB", or 0, not "much"`}},
+		{"size without unit", "engine { min_free = 1000 }",
+			[]string{`1:21: min_free must be a size such as "500MB" or "1GiB", or 0, not 1000`}},
 		{"kept for no time", "retention { tasks = \"0s\" }",
 			[]string{`1:21: tasks must be a duration such as "90s", "1h30m" or "30d", from 1h to 3650d, not "0s"`}},
 		{"path wanted", `plugin_dir = ""`, []string{`1:14: plugin_dir must be a path, not ""`}},
@@ -234,6 +242,28 @@ func TestDaysAreDurations(t *testing.T) {
 	for _, text := range []string{"", "d", "-1d", "1.5d", "12h1d", "1d24h", "1d-1h", "1dd", "1d2d", "70000d", "1 d", "30"} {
 		if got, err := parseDuration(text); err == nil {
 			t.Errorf("%q is read as %v", text, got)
+		}
+	}
+}
+
+func TestSizes(t *testing.T) {
+	tests := map[string]int64{
+		"0": 0, "0B": 0, "1B": 1, "1kB": 1000, "1KiB": 1024, "500MB": 500e6, "500 MB": 500e6, "1GiB": 1 << 30, "2TB": 2e12, "8TiB": 8 << 40,
+	}
+	for text, want := range tests {
+		if got, err := parseSize(text); got != want || err != nil {
+			t.Errorf("%s is %d, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "1", "GiB", "-1GiB", "1.5GiB", "1gib", "1GiBB", "1 G", "99999999TiB", "1GiB "} {
+		if got, err := parseSize(text); err == nil {
+			t.Errorf("%q is read as %d", text, got)
+		}
+	}
+	for source, want := range map[string]int64{`0`: 0, `"0"`: 0, `null`: 1 << 30} {
+		c, err := read(t, blocks+"engine { min_free = "+source+" }")
+		if err != nil || c.Engine.MinFree != want {
+			t.Errorf("min_free = %s: %+v, %v", source, c, err)
 		}
 	}
 }

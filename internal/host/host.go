@@ -125,6 +125,7 @@ func (h *Host) taskOptions(started []pluginhost.Status) (task.Options, error) {
 	if err != nil {
 		return task.Options{}, fmt.Errorf("find the host's own executable: %w", err)
 	}
+	spool := filepath.Join(c.DataDir, "spool")
 	o := task.Options{
 		Store:          h.store,
 		Runtimes:       map[string]runtime.Driver{},
@@ -136,7 +137,8 @@ func (h *Host) taskOptions(started []pluginhost.Status) (task.Options, error) {
 			UploadGiveUp: c.Engine.UploadGiveUp,
 		},
 		PluginDir: pluginDir(c, executable),
-		SpoolDir:  filepath.Join(c.DataDir, "spool"),
+		SpoolDir:  spool,
+		Room:      func() error { return room(spool, c.Engine.MinFree) },
 		Key:       key,
 		Log:       h.log,
 	}
