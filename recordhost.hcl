@@ -16,6 +16,10 @@ plugin_dir = "bin/plugins"
 default_runtime = "here"
 default_storage = "files"
 
+# What SIGTERM does: "handover" ends the host, the recordings go on and the next host takes them up; "drain" takes no new ones,
+# and ends the host when all that run have ended by themselves. `recordhost drain` does that at any time.
+# on_term = "handover"
+
 api {
   # Only loopback addresses are served, since nobody is asked who they are.
   listen = "127.0.0.1:8080"

@@ -23,6 +23,9 @@ type Config struct {
 	DefaultRuntime string
 	DefaultStorage string
 
+	// OnTerm says what SIGTERM does: OnTermHandover or OnTermDrain.
+	OnTerm string
+
 	API       API
 	Engine    Engine
 	Retention Retention
@@ -31,6 +34,12 @@ type Config struct {
 	Runtimes []Plugin
 	Storages []Plugin
 }
+
+// What SIGTERM does to a host.
+const (
+	OnTermHandover = "handover" // it ends, and leaves its recordings to the next host
+	OnTermDrain    = "drain"    // it takes no new ones, and ends when all have ended
+)
 
 // API is the block api.
 type API struct {
@@ -67,6 +76,7 @@ const day = 24 * time.Hour
 func defaults() Config {
 	return Config{
 		DataDir: "data",
+		OnTerm:  OnTermHandover,
 		API:     API{Listen: "127.0.0.1:8080"},
 		Engine: Engine{
 			FPS:          30,

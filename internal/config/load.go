@@ -159,6 +159,7 @@ func (r *reader) rootFields() []field {
 		path("plugin_dir", &c.PluginDir, r.dir),
 		text("default_runtime", &c.DefaultRuntime, "the name of a block runtime", goodName),
 		text("default_storage", &c.DefaultStorage, "the name of a block storage", goodName),
+		oneOf("on_term", &c.OnTerm, OnTermHandover, OnTermDrain),
 	}
 }
 

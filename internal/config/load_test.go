@@ -34,6 +34,7 @@ data_dir        = "state"
 plugin_dir      = "/opt/recordhost/plugins"
 default_runtime = "here"
 default_storage = "archive"
+on_term         = "drain"
 api {
   listen       = "[::1]:9000"
   path_prefix  = "/record"
@@ -75,6 +76,7 @@ storage "blob" "archive" {
 		PluginDir:      "/opt/recordhost/plugins",
 		DefaultRuntime: "here",
 		DefaultStorage: "archive",
+		OnTerm:         OnTermDrain,
 		API:            API{Listen: "[::1]:9000", PathPrefix: "/record", CORSOrigins: []string{"https://example.com", "*"}},
 		Engine: Engine{
 			FPS: 25, CRF: 20, Preset: "fast", AudioBitrate: 96000,
@@ -190,6 +192,7 @@ func TestMistakes(t *testing.T) {
 			[]string{`1:21: min_free must be a size such as "500MB" or "1GiB", or 0, not 1000`}},
 		{"kept for no time", "retention { tasks = \"0s\" }",
 			[]string{`1:21: tasks must be a duration such as "90s", "1h30m" or "30d", from 1h to 3650d, not "0s"`}},
+		{"no such end", `on_term = "kill"`, []string{`1:11: on_term must be one of "handover", "drain", not "kill"`}},
 		{"path wanted", `plugin_dir = ""`, []string{`1:14: plugin_dir must be a path, not ""`}},
 		{"open to the world", `api { listen = "0.0.0.0:8080" }`, []string{`1:16: listen must be ` + listen + `, not "0.0.0.0:8080"`}},
 		{"every address", `api { listen = ":8080" }`, []string{`1:16: listen must be ` + listen + `, not ":8080"`}},

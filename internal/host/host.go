@@ -45,6 +45,8 @@ type Host struct {
 	tasks   *task.Manager
 	serving chan error // the end of the control stream's server
 
+	announced Running // of Announce
+
 	endUpkeep context.CancelFunc
 	upkeep    sync.WaitGroup
 }
@@ -209,8 +211,8 @@ func (h *Host) Close(ctx context.Context) error {
 	if h.plugins != nil {
 		errs = append(errs, h.plugins.Close(ctx))
 	}
-	if h.store != nil {
-		errs = append(errs, h.store.Close())
+	if h.store != nil { // the directory is ours until then
+		errs = append(errs, h.conceal(), h.store.Close())
 	}
 	return errors.Join(errs...)
 }
