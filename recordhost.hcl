@@ -16,6 +16,10 @@ plugin_dir = "bin/plugins"
 default_runtime = "here"
 default_storage = "files"
 
+# What SIGTERM does: "handover" ends the host, the recordings go on and the next host takes them up; "drain" takes no new ones,
+# and ends the host when all that run have ended by themselves. `recordhost drain` does that at any time.
+# on_term = "handover"
+
 api {
   # Only loopback addresses are served, since nobody is asked who they are.
   listen = "127.0.0.1:8080"
@@ -45,8 +49,16 @@ engine {
   # sandbox = "on"
 
   # page_timeout   = "1m"   # for a page to load; a second attempt gets half of it
-  # max_lifetime   = "24h"  # a task that nobody stops, waiting or paused, is stopped then
-  # upload_give_up = "24h"  # a delivery that keeps failing is given up then; the recording stays below data_dir
+  # max_lifetime   = "1d"   # a task that nobody stops, waiting or paused, is stopped then
+  # upload_give_up = "1d"   # a delivery that keeps failing is given up then; the recording stays below data_dir
+  # min_free       = "1GiB" # no recording is started while data_dir's disk has less free; 0: that is not looked at
+}
+
+# How long what is over is kept: finished tasks, as Describe and List answer them, and recordings that could not be delivered,
+# which stay in data_dir. At least "1h"; d is a day. A recording goes with its task, when that is deleted sooner.
+retention {
+  # tasks = "30d"
+  # spool = "7d"
 }
 
 # Where recordings run: plugin and name. The plugin "local" runs them as processes of this machine.

@@ -26,7 +26,7 @@ func newDoctor() *cobra.Command {
 				}
 				o = doctor.Options{
 					Chrome: settings.Engine.Chrome, FFmpeg: settings.Engine.FFmpeg,
-					DataDir: settings.DataDir, SandboxOff: !settings.Engine.Sandbox,
+					DataDir: settings.DataDir, MinFree: settings.Engine.MinFree, SandboxOff: !settings.Engine.Sandbox,
 				}
 			}
 			return findings(c, doctor.Examine(c.Context(), o), asJSON)

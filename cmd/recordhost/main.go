@@ -78,7 +78,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage("%w; see '%s --help'", err, c.CommandPath())
 	})
-	root.AddCommand(newRecord(), newServe(), newValidate(), newPlugin(), newDoctor(), newVersion(), newWorker())
+	root.AddCommand(newRecord(), newServe(), newDrain(), newValidate(), newPlugin(), newDoctor(), newVersion(), newWorker())
 	return root
 }
 

@@ -56,7 +56,7 @@ func verdict(d task.Description, dir string) error {
 	case r.ErrorCode == "":
 		return errors.New("stopped before anything was recorded: there is no file")
 	case kept(d):
-		return fmt.Errorf("%s: %s; what was recorded is kept below %s", r.ErrorCode, r.ErrorMessage, dir)
+		return fmt.Errorf("%s: %s; what was recorded is kept below %s for 7 days", r.ErrorCode, r.ErrorMessage, dir)
 	case len(r.Videos) > 0:
 		return &exitError{exitIncomplete, fmt.Errorf("the file is whole, but not all was recorded: %s: %s", r.ErrorCode, r.ErrorMessage)}
 	default:

@@ -15,6 +15,7 @@ import (
 
 	"github.com/recordhost/recordhost/internal/config"
 	"github.com/recordhost/recordhost/internal/host"
+	"github.com/recordhost/recordhost/internal/scratch"
 )
 
 // orphanGrace is how long the worker of a one-shot host that is gone records on before it finishes the file.
@@ -170,14 +171,16 @@ func (o order) start(t *target) (json.RawMessage, error) {
 func record(c *cobra.Command, o order, log *slog.Logger) (err error) {
 	ctx, interrupts := watchInterrupts(c.Context())
 	defer interrupts.release()
-	dir, err := stateDir()
+	state, err := stateDir()
 	if err != nil {
 		return err
 	}
-	keep := false
+	dir, keep := state.Path(), false
 	defer func() {
-		if !keep {
-			err = errors.Join(err, os.RemoveAll(dir))
+		if keep {
+			err = errors.Join(err, state.Leave())
+		} else {
+			err = errors.Join(err, state.Remove())
 		}
 	}()
 	settings, place, err := o.settings(dir)
@@ -201,7 +204,8 @@ func record(c *cobra.Command, o order, log *slog.Logger) (err error) {
 	if errors.Is(context.Cause(ctx), errAbandoned) {
 		keep = true
 		return &exitError{exitAbandoned, fmt.Errorf(
-			"not waited for: the worker finishes the file within about ten seconds; afterwards %s can be removed", dir)}
+			"not waited for: the worker finishes the file within about ten seconds; afterwards %s is not needed, unless it holds "+
+				"a recording that could not be delivered; it is removed by itself, that with a recording after 7 days", dir)}
 	}
 	if err != nil {
 		return refusal(err)
@@ -216,14 +220,14 @@ func record(c *cobra.Command, o order, log *slog.Logger) (err error) {
 
 // stateDir makes the private directory of a one-shot host. It holds the recording until that is delivered, so it is
 // not in /tmp, which is often in memory.
-func stateDir() (string, error) {
+func stateDir() (*scratch.Dir, error) {
 	parent := os.Getenv("TMPDIR")
 	if parent == "" {
 		parent = "/var/tmp"
 	}
-	dir, err := os.MkdirTemp(parent, "recordhost-")
+	dir, err := scratch.Make(parent, scratch.PrefixRun)
 	if err != nil {
-		return "", fmt.Errorf("make a private state directory: %w; set TMPDIR to a folder with room", err)
+		return nil, fmt.Errorf("make a private state directory: %w; set TMPDIR to a folder with room", err)
 	}
 	return dir, nil
 }

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -17,9 +18,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestMain makes the test binary be recordhost where a script calls it by that name.
+// TestMain makes the test binary be recordhost, or another program of the scripts, where it is called by that name.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"recordhost": main})
+	testscript.Main(m, map[string]func(){"recordhost": main, "puppet": puppet, "post": post})
 }
 
 // The scripts are the command line as its users meet it, with real plugins; what needs Chrome is in test/e2e.
@@ -39,6 +40,8 @@ func TestScripts(t *testing.T) {
 			}
 			e.Setenv("PLUGINS", plugins)
 			e.Setenv("LISTEN", address)
+			programs, _, _ := strings.Cut(e.Getenv("PATH"), string(filepath.ListSeparator))
+			e.Setenv("PUPPET", filepath.Join(programs, "puppet"))
 			e.Setenv("TMPDIR", filepath.Join(e.WorkDir, ".tmp"))
 			return nil
 		},

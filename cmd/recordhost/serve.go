@@ -29,8 +29,9 @@ func newServe() *cobra.Command {
 		Long: `serve runs until it is told to end.
 
 SIGTERM ends the host and leaves the recordings alone: their workers record on, and the next host on the same
-data_dir takes them up again. Ctrl-C (SIGINT) drains it: no new recordings, every running one is stopped, its file
-finished and delivered; a second Ctrl-C ends the host at once, as SIGTERM does.`,
+data_dir takes them up again; with on_term = "drain" in the configuration it does what 'recordhost drain' does.
+Ctrl-C (SIGINT) takes no new recordings, stops every running one, finishes its file, delivers it, and ends; a
+second Ctrl-C ends the host at once and leaves the recordings alone.`,
 		Args: exactly(0, "no argument"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if file == "" {
@@ -52,14 +53,11 @@ finished and delivered; a second Ctrl-C ends the host at once, as SIGTERM does.`
 }
 
 func serve(ctx context.Context, settings *config.Config, log *slog.Logger) (err error) {
-	terminated, release := signal.NotifyContext(ctx, syscall.SIGTERM)
-	defer release()
-	interrupts := make(chan os.Signal, 2)
-	signal.Notify(interrupts, os.Interrupt)
-	defer signal.Stop(interrupts)
+	living, asked := watchSignals(ctx, settings.OnTerm)
+	defer asked.release()
 
 	log.Info("recordhost starts", "version", version, "data_dir", settings.DataDir)
-	h, err := host.Open(terminated, host.Options{Config: settings, Log: log})
+	h, err := host.Open(living, host.Options{Config: settings, Log: log})
 	if err != nil {
 		return refusal(err)
 	}
@@ -69,6 +67,9 @@ func serve(ctx context.Context, settings *config.Config, log *slog.Logger) (err 
 		err = errors.Join(err, h.Close(bounded))
 		log.Info("recordhost ends")
 	}()
+	if err := h.Announce(); err != nil {
+		return err
+	}
 	server, err := h.API()
 	if err != nil {
 		return err
@@ -78,33 +79,79 @@ func serve(ctx context.Context, settings *config.Config, log *slog.Logger) (err 
 		return err
 	}
 	log.Info("recordhost serves", "address", listener.Addr().String())
-	serving, end := context.WithCancel(terminated)
+	serving, end := context.WithCancel(living)
 	defer end()
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(serving, listener) }()
 	select {
 	case err := <-served:
 		return err
-	case <-interrupts:
+	case <-asked.stop:
+		log.Info("draining: running recordings are stopped and delivered; Ctrl-C again leaves them to the next host")
+		server.Drain()
+		err = h.Tasks().Drain(living)
+	case <-asked.finish:
+		log.Info("draining: running recordings go on until they end; SIGTERM or Ctrl-C leaves them to the next host")
+		server.Drain()
+		err = h.Tasks().Finish(living, func(left int) { tellLeft(h, left, log) })
 	}
-	log.Info("draining: running recordings are stopped and delivered; Ctrl-C again leaves them to the next host")
-	server.Drain()
-	draining, abandon := context.WithCancel(serving)
-	var watching sync.WaitGroup
-	defer watching.Wait()
-	defer abandon()
-	watching.Go(func() {
-		select {
-		case <-interrupts:
-			abandon()
-		case <-draining.Done():
-		}
-	})
-	if err := h.Tasks().Drain(draining); err != nil && draining.Err() == nil {
+	if err != nil && living.Err() == nil {
 		log.Error("drain", "err", err)
 	}
 	end()
 	return <-served
+}
+
+// tellLeft tells who reads the log, and who waits with `recordhost drain`.
+func tellLeft(h *host.Host, left int, log *slog.Logger) {
+	log.Info("draining", "recordings", left)
+	if err := h.AnnounceLeft(left); err != nil {
+		log.Warn("recordhost drain will not see how many recordings are left", "err", err)
+	}
+}
+
+// wishes are what signals ask of a host, besides to end at once.
+type wishes struct {
+	stop    <-chan struct{} // closed: stop all recordings, and end when they are delivered
+	finish  <-chan struct{} // closed: end when all recordings have ended
+	release func()
+}
+
+// watchSignals watches what a host may be told. The context ends when it is to end at once and leave its recordings to
+// the next host: that is what SIGTERM means unless onTerm says otherwise, and whatever else comes once it drains.
+func watchSignals(parent context.Context, onTerm string) (context.Context, wishes) {
+	ctx, cancel := context.WithCancel(parent)
+	received := make(chan os.Signal, 4)
+	signal.Notify(received, syscall.SIGTERM, os.Interrupt, syscall.SIGUSR1)
+	stop, finish := make(chan struct{}), make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for draining := false; ; {
+			var s os.Signal
+			select {
+			case s = <-received:
+			case <-ctx.Done():
+				return
+			}
+			switch {
+			case draining && s == syscall.SIGUSR1: // asked for again
+			case draining, s == syscall.SIGTERM && onTerm != config.OnTermDrain:
+				cancel()
+				return
+			case s == os.Interrupt:
+				draining = true
+				close(stop)
+			default:
+				draining = true
+				close(finish)
+			}
+		}
+	})
+	return ctx, wishes{stop: stop, finish: finish, release: func() {
+		signal.Stop(received)
+		cancel()
+		watching.Wait()
+	}}
 }
 
 // refusal says whose fault it is that nothing is recorded: a mistake in the configuration or in what was asked for is

@@ -23,13 +23,23 @@ type Config struct {
 	DefaultRuntime string
 	DefaultStorage string
 
-	API    API
-	Engine Engine
+	// OnTerm says what SIGTERM does: OnTermHandover or OnTermDrain.
+	OnTerm string
+
+	API       API
+	Engine    Engine
+	Retention Retention
 
 	// Runtimes and Storages are in the file's order; names are unique within each.
 	Runtimes []Plugin
 	Storages []Plugin
 }
+
+// What SIGTERM does to a host.
+const (
+	OnTermHandover = "handover" // it ends, and leaves its recordings to the next host
+	OnTermDrain    = "drain"    // it takes no new ones, and ends when all have ended
+)
 
 // API is the block api.
 type API struct {
@@ -50,19 +60,32 @@ type Engine struct {
 	PageTimeout  time.Duration // for a page to load
 	MaxLifetime  time.Duration // of a task that nobody stops, until it is stopped
 	UploadGiveUp time.Duration // after which a delivery that fails is given up
+	MinFree      int64         // bytes that the spool's file system must have free for a recording to be started; zero: any
 }
+
+// Retention is the block retention: how long what is over is kept.
+type Retention struct {
+	Tasks time.Duration // a finished task, and all that there is of it
+	Spool time.Duration // the spool of a finished task that could not be delivered
+}
+
+// day is a unit of durations in the file, besides those that Go knows.
+const day = 24 * time.Hour
 
 // defaults is what a file without any optional attribute says.
 func defaults() Config {
 	return Config{
 		DataDir: "data",
+		OnTerm:  OnTermHandover,
 		API:     API{Listen: "127.0.0.1:8080"},
 		Engine: Engine{
 			FPS:          30,
 			Sandbox:      true,
 			PageTimeout:  time.Minute,
-			MaxLifetime:  24 * time.Hour,
-			UploadGiveUp: 24 * time.Hour,
+			MaxLifetime:  day,
+			UploadGiveUp: day,
+			MinFree:      1 << 30,
 		},
+		Retention: Retention{Tasks: 30 * day, Spool: 7 * day},
 	}
 }

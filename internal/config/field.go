@@ -110,17 +110,40 @@ func below(dir, p string) string {
 func duration(name string, to *time.Duration, least, most time.Duration) field {
 	return field{name, func(v cty.Value) error {
 		if v.Type() == cty.String {
-			if d, err := time.ParseDuration(v.AsString()); err == nil && d >= least && d <= most {
+			if d, err := parseDuration(v.AsString()); err == nil && d >= least && d <= most {
 				*to = d
 				return nil
 			}
 		}
-		return fmt.Errorf(`a duration such as "90s" or "1h30m", from %s to %s, not %s`, short(least), short(most), show(v))
+		return fmt.Errorf(`a duration such as "90s", "1h30m" or "30d", from %s to %s, not %s`, short(least), short(most), show(v))
 	}}
+}
+
+// parseDuration is time.ParseDuration with days before the hours: "30d", "1d12h".
+func parseDuration(text string) (time.Duration, error) {
+	days, rest, found := strings.Cut(text, "d")
+	if !found {
+		return time.ParseDuration(text)
+	}
+	n, err := strconv.ParseUint(days, 10, 16) // so many days are no overflow
+	if err != nil {
+		return 0, fmt.Errorf("%q is no whole number of days", days)
+	}
+	if rest == "" {
+		return time.Duration(n) * day, nil
+	}
+	hours, err := time.ParseDuration(rest)
+	if err != nil || hours < 0 || hours >= day {
+		return 0, fmt.Errorf("%q is no part of a day", rest)
+	}
+	return time.Duration(n)*day + hours, nil
 }
 
 // short writes a duration as people would: 10m rather than 10m0s.
 func short(d time.Duration) string {
+	if d >= 2*day && d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")
@@ -129,6 +152,44 @@ func short(d time.Duration) string {
 		s = strings.TrimSuffix(s, "0m")
 	}
 	return s
+}
+
+// size is a number of bytes, written with its unit. Zero needs none.
+func size(name string, to *int64) field {
+	return field{name, func(v cty.Value) error {
+		if n, ok := wholeNumber(v); ok && n == 0 {
+			*to = 0
+			return nil
+		}
+		if v.Type() == cty.String {
+			if n, err := parseSize(v.AsString()); err == nil {
+				*to = n
+				return nil
+			}
+		}
+		return fmt.Errorf(`a size such as "500MB" or "1GiB", or 0, not %s`, show(v))
+	}}
+}
+
+// parseSize reads a whole number of a unit: "1GiB", "500 MB", "0".
+func parseSize(text string) (int64, error) {
+	units := map[string]int64{
+		"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
+	}
+	digits := strings.TrimRight(text, " kKMGTiB")
+	unit := strings.TrimLeft(text[len(digits):], " ")
+	n, err := strconv.ParseUint(digits, 10, 63)
+	if err != nil {
+		return 0, fmt.Errorf("%q is no whole number", digits)
+	}
+	if n == 0 && unit == "" {
+		return 0, nil
+	}
+	factor, known := units[unit]
+	if !known || n > uint64(math.MaxInt64/factor) {
+		return 0, fmt.Errorf("%q is no size", text)
+	}
+	return int64(n) * factor, nil
 }
 
 func texts(name string, to *[]string, wanted string, good func(string) bool) field {

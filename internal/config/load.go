@@ -95,6 +95,7 @@ func (r *reader) root(body hcl.Body) {
 	schema.Blocks = []hcl.BlockHeaderSchema{
 		{Type: "api"},
 		{Type: "engine"},
+		{Type: "retention"},
 		{Type: kindRuntime, LabelNames: []string{"plugin", "name"}},
 		{Type: kindStorage, LabelNames: []string{"plugin", "name"}},
 	}
@@ -106,6 +107,7 @@ func (r *reader) root(body hcl.Body) {
 	blocks := content.Blocks.ByType()
 	r.single(blocks["api"], r.apiFields())
 	r.single(blocks["engine"], r.engineFields())
+	r.single(blocks["retention"], r.retentionFields())
 	r.config.Runtimes = r.plugins(blocks[kindRuntime])
 	r.config.Storages = r.plugins(blocks[kindStorage])
 
@@ -160,6 +162,7 @@ func (r *reader) rootFields() []field {
 		path("plugin_dir", &c.PluginDir, r.dir),
 		text("default_runtime", &c.DefaultRuntime, "the name of a block runtime", goodName),
 		text("default_storage", &c.DefaultStorage, "the name of a block storage", goodName),
+		oneOf("on_term", &c.OnTerm, OnTermHandover, OnTermDrain),
 	}
 }
 
@@ -175,7 +178,6 @@ func (r *reader) apiFields() []field {
 
 func (r *reader) engineFields() []field {
 	e := &r.config.Engine
-	const day = 24 * time.Hour
 	return []field{
 		integer("fps", &e.FPS, 1, 60),
 		integer("crf", &e.CRF, 1, 51),
@@ -187,6 +189,15 @@ func (r *reader) engineFields() []field {
 		duration("page_timeout", &e.PageTimeout, time.Second, 10*time.Minute),
 		duration("max_lifetime", &e.MaxLifetime, time.Minute, 30*day),
 		duration("upload_give_up", &e.UploadGiveUp, time.Minute, 30*day),
+		size("min_free", &e.MinFree),
+	}
+}
+
+func (r *reader) retentionFields() []field {
+	k := &r.config.Retention
+	return []field{
+		duration("tasks", &k.Tasks, time.Hour, 3650*day),
+		duration("spool", &k.Spool, time.Hour, 3650*day),
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +36,7 @@ data_dir        = "state"
 plugin_dir      = "/opt/recordhost/plugins"
 default_runtime = "here"
 default_storage = "archive"
+on_term         = "drain"
 api {
   listen       = "[::1]:9000"
   path_prefix  = "/record"
@@ -51,6 +53,11 @@ engine {
   page_timeout   = "30s"
   max_lifetime   = "12h"
   upload_give_up = "1h30m"
+  min_free       = "500MB"
+}
+retention {
+  tasks = "90d"
+  spool = "1d12h"
 }
 runtime "local" "here" {
   slots  = 4
@@ -71,12 +78,15 @@ storage "blob" "archive" {
 		PluginDir:      "/opt/recordhost/plugins",
 		DefaultRuntime: "here",
 		DefaultStorage: "archive",
+		OnTerm:         OnTermDrain,
 		API:            API{Listen: "[::1]:9000", PathPrefix: "/record", CORSOrigins: []string{"https://example.com", "*"}},
 		Engine: Engine{
 			FPS: 25, CRF: 20, Preset: "fast", AudioBitrate: 96000,
 			Chrome: filepath.Join(dir, "chrome/chrome"), FFmpeg: "/usr/local/bin/ffmpeg",
 			PageTimeout: 30 * time.Second, MaxLifetime: 12 * time.Hour, UploadGiveUp: 90 * time.Minute,
+			MinFree: 500e6,
 		},
+		Retention: Retention{Tasks: 90 * day, Spool: 36 * time.Hour},
 		Runtimes: []Plugin{
 			{Kind: "runtime", Plugin: "local", Name: "here", SHA256: []byte(strings.Repeat("\x0f", 32))},
 		},
@@ -108,13 +118,18 @@ func TestDefaults(t *testing.T) {
 
 // Every default must pass the check that a value in a file has to pass.
 func TestDefaultsAreInRange(t *testing.T) {
-	d := defaults().Engine
+	d, kept := defaults().Engine, defaults().Retention
 	_, err := read(t, blocks+`
 engine {
   fps            = 30
   page_timeout   = "`+d.PageTimeout.String()+`"
   max_lifetime   = "`+d.MaxLifetime.String()+`"
   upload_give_up = "`+d.UploadGiveUp.String()+`"
+  min_free       = "`+strconv.FormatInt(d.MinFree, 10)+`B"
+}
+retention {
+  tasks = "`+kept.Tasks.String()+`"
+  spool = "`+kept.Spool.String()+`"
 }`)
 	if err != nil {
 		t.Error(err)
@@ -170,9 +185,16 @@ func TestMistakes(t *testing.T) {
 		{"huge", "engine {\n  fps = 1e99\n}", []string{`2:9: fps must be a whole number from 1 to 60, not 1e+99`}},
 		{"no word of the list", "engine { sandbox = \"maybe\" }", []string{`1:20: sandbox must be one of "on", "off", not "maybe"`}},
 		{"no duration", "engine { page_timeout = \"soon\" }",
-			[]string{`1:25: page_timeout must be a duration such as "90s" or "1h30m", from 1s to 10m, not "soon"`}},
+			[]string{`1:25: page_timeout must be a duration such as "90s", "1h30m" or "30d", from 1s to 10m, not "soon"`}},
 		{"duration without unit", "engine { max_lifetime = 600 }",
-			[]string{`1:25: max_lifetime must be a duration such as "90s" or "1h30m", from 1m to 720h, not 600`}},
+			[]string{`1:25: max_lifetime must be a duration such as "90s", "1h30m" or "30d", from 1m to 30d, not 600`}},
+		{"no size", "engine { min_free = \"much\" }",
+			[]string{`1:21: min_free must be a size such as "500MB" or "1GiB", or 0, not "much"`}},
+		{"size without unit", "engine { min_free = 1000 }",
+			[]string{`1:21: min_free must be a size such as "500MB" or "1GiB", or 0, not 1000`}},
+		{"kept for no time", "retention { tasks = \"0s\" }",
+			[]string{`1:21: tasks must be a duration such as "90s", "1h30m" or "30d", from 1h to 3650d, not "0s"`}},
+		{"no such end", `on_term = "kill"`, []string{`1:11: on_term must be one of "handover", "drain", not "kill"`}},
 		{"path wanted", `plugin_dir = ""`, []string{`1:14: plugin_dir must be a path, not ""`}},
 		{"open to the world", `api { listen = "0.0.0.0:8080" }`, []string{`1:16: listen must be ` + listen + `, not "0.0.0.0:8080"`}},
 		{"every address", `api { listen = ":8080" }`, []string{`1:16: listen must be ` + listen + `, not ":8080"`}},
@@ -212,6 +234,44 @@ func TestMistakes(t *testing.T) {
 				t.Errorf("errors (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestDaysAreDurations(t *testing.T) {
+	tests := map[string]time.Duration{
+		"30d": 30 * day, "1d": day, "0d": 0, "1d12h": 36 * time.Hour, "2d30m": 2*day + 30*time.Minute, "48h": 2 * day, "1m30s": 90 * time.Second,
+	}
+	for text, want := range tests {
+		if got, err := parseDuration(text); got != want || err != nil {
+			t.Errorf("%s is %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "d", "-1d", "1.5d", "12h1d", "1d24h", "1d-1h", "1dd", "1d2d", "70000d", "1 d", "30"} {
+		if got, err := parseDuration(text); err == nil {
+			t.Errorf("%q is read as %v", text, got)
+		}
+	}
+}
+
+func TestSizes(t *testing.T) {
+	tests := map[string]int64{
+		"0": 0, "0B": 0, "1B": 1, "1kB": 1000, "1KiB": 1024, "500MB": 500e6, "500 MB": 500e6, "1GiB": 1 << 30, "2TB": 2e12, "8TiB": 8 << 40,
+	}
+	for text, want := range tests {
+		if got, err := parseSize(text); got != want || err != nil {
+			t.Errorf("%s is %d, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "1", "GiB", "-1GiB", "1.5GiB", "1gib", "1GiBB", "1 G", "99999999TiB", "1GiB "} {
+		if got, err := parseSize(text); err == nil {
+			t.Errorf("%q is read as %d", text, got)
+		}
+	}
+	for source, want := range map[string]int64{`0`: 0, `"0"`: 0, `null`: 1 << 30} {
+		c, err := read(t, blocks+"engine { min_free = "+source+" }")
+		if err != nil || c.Engine.MinFree != want {
+			t.Errorf("min_free = %s: %+v, %v", source, c, err)
+		}
 	}
 }
 

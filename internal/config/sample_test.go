@@ -43,6 +43,9 @@ func TestSampleIsTrueWhereItIsCommentedOut(t *testing.T) {
 	if c.Engine != want {
 		t.Errorf("engine %+v, want the defaults %+v", c.Engine, want)
 	}
+	if c.Retention != defaults().Retention {
+		t.Errorf("retention %+v, want the defaults", c.Retention)
+	}
 	if len(c.Storages) != 2 || c.API.PathPrefix != "/record" || c.Engine.CRF == 0 || c.Engine.Chrome == "" {
 		t.Errorf("not all of the commented settings were taken: %+v", c)
 	}
@@ -52,7 +55,7 @@ func TestSampleIsTrueWhereItIsCommentedOut(t *testing.T) {
 func TestEverySettingIsDocumented(t *testing.T) {
 	r := &reader{}
 	var names []string
-	for _, fields := range [][]field{r.rootFields(), r.apiFields(), r.engineFields(), commonFields(&Plugin{})} {
+	for _, fields := range [][]field{r.rootFields(), r.apiFields(), r.engineFields(), r.retentionFields(), commonFields(&Plugin{})} {
 		for _, f := range fields {
 			names = append(names, f.name)
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -120,8 +119,8 @@ func convert(v cty.Value, to schema.Type) (any, bool) {
 		}
 	case schema.Duration:
 		if v.Type() == cty.String {
-			_, err := time.ParseDuration(v.AsString())
-			return v.AsString(), err == nil
+			d, err := parseDuration(v.AsString())
+			return d.String(), err == nil // plugins know no days
 		}
 	case schema.StringList:
 		var list []string

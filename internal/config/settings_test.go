@@ -56,7 +56,7 @@ func TestSettingsReachThePlugin(t *testing.T) {
 		slots   = 2
 		ratio   = 0.25
 		strict  = true
-		timeout = "1m30s"
+		timeout = "1d"
 		regions = ["a", "b"]
 		tags    = { colour = "red" }
 		limits { size = 9007199254740993 }
@@ -77,7 +77,7 @@ func TestSettingsReachThePlugin(t *testing.T) {
 	}
 	got.URL, got.Token = "", schema.Secret{}
 	want := shelf{
-		Slots: 2, Ratio: 0.25, Strict: true, Timeout: 90 * time.Second, Regions: []string{"a", "b"},
+		Slots: 2, Ratio: 0.25, Strict: true, Timeout: 24 * time.Hour, Regions: []string{"a", "b"},
 		Tags: map[string]string{"colour": "red"}, Limits: &limits{Size: 1<<53 + 1}, Rules: []rule{{"x"}, {"y"}},
 	}
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b schema.Secret) bool { return a.Reveal() == b.Reveal() })); diff != "" {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -18,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	controlv1 "github.com/recordhost/recordhost/internal/control/proto/recordhost/control/v1"
+	"github.com/recordhost/recordhost/internal/scratch"
 )
 
 // HostOptions of a Host. The zero value makes a new socket.
@@ -39,6 +39,7 @@ type Host struct {
 	helloTimeout time.Duration
 	listener     net.Listener
 	socket       string
+	dir          *scratch.Dir // holds the socket
 	server       *grpc.Server
 
 	closing chan struct{}
@@ -57,7 +58,7 @@ func Listen(o HostOptions) (*Host, error) {
 	if o.HelloTimeout <= 0 {
 		o.HelloTimeout = 5 * time.Second
 	}
-	listener, err := listen(o)
+	listener, dir, err := listen(o)
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +67,7 @@ func Listen(o HostOptions) (*Host, error) {
 		helloTimeout: o.HelloTimeout,
 		listener:     listener,
 		socket:       listener.Addr().String(),
+		dir:          dir,
 		closing:      make(chan struct{}),
 		sessions:     make(map[string]*Session),
 	}
@@ -101,7 +103,7 @@ func (h *Host) Close() error {
 	h.server.Stop()
 	h.readers.Wait()
 	_ = h.listener.Close() // closed by Stop where Serve has run
-	if err := os.RemoveAll(filepath.Dir(h.socket)); err != nil {
+	if err := h.dir.Remove(); err != nil {
 		return fmt.Errorf("control: remove the socket: %w", err)
 	}
 	return nil
@@ -150,44 +152,40 @@ func (h *Host) session(hello *controlv1.Hello) (*Session, error) {
 
 // listen takes the earlier socket if it can, else makes a new one. Only this user reaches either: the directory has
 // mode 0700, the socket 0600.
-func listen(o HostOptions) (net.Listener, error) {
+func listen(o HostOptions) (net.Listener, *scratch.Dir, error) {
 	if o.Socket != "" {
-		l, err := listenAgain(o.Socket)
+		l, dir, err := listenAgain(o.Socket)
 		if err == nil {
-			return l, nil
+			return l, dir, nil
 		}
 		o.Log.Warn("the control socket of the last run cannot be had; its workers will not find this host",
 			"socket", o.Socket, "err", err)
 	}
-	dir, err := os.MkdirTemp(o.Dir, "rh-")
+	dir, err := scratch.Make(o.Dir, scratch.PrefixSocket)
 	if err != nil {
-		return nil, fmt.Errorf("control: make the socket's directory: %w", err)
+		return nil, nil, fmt.Errorf("control: make the socket's directory: %w", err)
 	}
-	l, err := listenAt(filepath.Join(dir, "c"))
+	l, err := listenAt(filepath.Join(dir.Path(), "c"))
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, nil, errors.Join(err, dir.Remove())
 	}
-	return l, nil
+	return l, dir, nil
 }
 
 // listenAgain takes the path of an earlier socket. Its directory must be as private as the one that was made then.
-func listenAgain(path string) (net.Listener, error) {
-	dir := filepath.Dir(path)
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("control: make the socket's directory: %w", err)
-	}
-	info, err := os.Lstat(dir)
+func listenAgain(path string) (net.Listener, *scratch.Dir, error) {
+	dir, err := scratch.Take(filepath.Dir(path))
 	if err != nil {
-		return nil, fmt.Errorf("control: look at the socket's directory: %w", err)
-	}
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	if !info.IsDir() || info.Mode().Perm() != 0o700 || !ok || int(owner.Uid) != os.Geteuid() {
-		return nil, fmt.Errorf("control: %s is not a private directory of this user", dir)
+		return nil, nil, fmt.Errorf("control: take the socket's directory: %w", err)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("control: remove the earlier socket: %w", err)
+		return nil, nil, errors.Join(fmt.Errorf("control: remove the earlier socket: %w", err), dir.Leave())
 	}
-	return listenAt(path)
+	l, err := listenAt(path)
+	if err != nil {
+		return nil, nil, errors.Join(err, dir.Leave())
+	}
+	return l, dir, nil
 }
 
 func listenAt(path string) (net.Listener, error) {

@@ -13,6 +13,7 @@ type Options struct {
 	Chrome     string // path of Chrome's binary; empty: looked for
 	FFmpeg     string // path of ffmpeg; empty: looked for
 	DataDir    string // where recordings are spooled; empty: the working directory
+	MinFree    int64  // bytes below which the host starts no recording; zero: it always does
 	SandboxOff bool   // the config switched Chrome's sandbox off: say so instead of trying it
 }
 

@@ -88,6 +88,13 @@ func TestSandboxIsOff(t *testing.T) {
 	}
 }
 
+func TestLessFreeThanTheHostWants(t *testing.T) {
+	got := disk(t.Context(), Options{DataDir: t.TempDir(), MinFree: 1 << 62})
+	if got.OK || !strings.Contains(got.Detail, "starts no recording below") || !strings.Contains(got.Advice, "min_free") {
+		t.Errorf("%+v", got)
+	}
+}
+
 // A program that never answers is a finding like any other, and does not hold up the rest.
 func TestHang(t *testing.T) {
 	script(t, "fc-list", "exec sleep 1000")

@@ -23,6 +23,9 @@ func disk(_ context.Context, o Options) Finding {
 		return amiss("disk", fmt.Sprintf("cannot ask for the free space of %s: %v", o.DataDir, err), advice)
 	}
 	detail := fmt.Sprintf("%s free below %s", size(free), dir)
+	if free < o.MinFree {
+		return amiss("disk", detail+", the host starts no recording below "+size(o.MinFree), advice+", or change min_free in engine {}")
+	}
 	if free < diskWanted {
 		return amiss("disk", detail+", recordings want "+size(diskWanted), advice)
 	}

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/recordhost/recordhost/internal/api"
@@ -43,6 +44,11 @@ type Host struct {
 	control *control.Host
 	tasks   *task.Manager
 	serving chan error // the end of the control stream's server
+
+	announced Running // of Announce
+
+	endUpkeep context.CancelFunc
+	upkeep    sync.WaitGroup
 }
 
 // Open starts a host on the configuration's data directory, which is its own from then on, and takes up the recordings
@@ -103,6 +109,9 @@ func (h *Host) openTasks(ctx context.Context, options task.Options) error {
 	}
 	h.serving = make(chan error, 1)
 	go func() { h.serving <- h.control.Serve() }()
+	upkeep, end := context.WithCancel(context.WithoutCancel(ctx))
+	h.endUpkeep = end
+	h.upkeep.Go(func() { h.keepUp(upkeep) })
 	return nil
 }
 
@@ -118,6 +127,7 @@ func (h *Host) taskOptions(started []pluginhost.Status) (task.Options, error) {
 	if err != nil {
 		return task.Options{}, fmt.Errorf("find the host's own executable: %w", err)
 	}
+	spool := filepath.Join(c.DataDir, "spool")
 	o := task.Options{
 		Store:          h.store,
 		Runtimes:       map[string]runtime.Driver{},
@@ -129,7 +139,8 @@ func (h *Host) taskOptions(started []pluginhost.Status) (task.Options, error) {
 			UploadGiveUp: c.Engine.UploadGiveUp,
 		},
 		PluginDir: pluginDir(c, executable),
-		SpoolDir:  filepath.Join(c.DataDir, "spool"),
+		SpoolDir:  spool,
+		Room:      func() error { return room(spool, c.Engine.MinFree) },
 		Key:       key,
 		Log:       h.log,
 	}
@@ -183,6 +194,10 @@ func (h *Host) up() error {
 // ctx bounds how long running plugin calls may take to end. It is harmless on a host that Open did not finish.
 func (h *Host) Close(ctx context.Context) error {
 	var errs []error
+	if h.endUpkeep != nil {
+		h.endUpkeep()
+		h.upkeep.Wait()
+	}
 	if h.tasks != nil {
 		errs = append(errs, h.tasks.Close())
 	}
@@ -196,8 +211,8 @@ func (h *Host) Close(ctx context.Context) error {
 	if h.plugins != nil {
 		errs = append(errs, h.plugins.Close(ctx))
 	}
-	if h.store != nil {
-		errs = append(errs, h.store.Close())
+	if h.store != nil { // the directory is ours until then
+		errs = append(errs, h.conceal(), h.store.Close())
 	}
 	return errors.Join(errs...)
 }

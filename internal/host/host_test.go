@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/recordhost/recordhost/internal/config"
+	"github.com/recordhost/recordhost/internal/store"
 	"github.com/recordhost/recordhost/internal/task"
 	"github.com/recordhost/recordhost/sdk/storage"
 )
@@ -85,6 +86,39 @@ func TestHost(t *testing.T) {
 				t.Error(err)
 			}
 			closeHost(t, h)
+		}
+	})
+
+	t.Run("what was kept for long enough is deleted at start", func(t *testing.T) {
+		c := settings(t, plugins, good+`retention { tasks = "1h" }`)
+		h, err := open(t, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old := store.Task{
+			ID: "old", Created: time.Unix(1, 0), Finished: time.Now().Add(-2 * time.Hour), Status: "finished", Body: []byte("{}"),
+		}
+		young := old
+		young.ID, young.Finished = "young", time.Now()
+		if err := errors.Join(h.store.Create(t.Context(), old), h.store.Create(t.Context(), young)); err != nil {
+			t.Fatal(err)
+		}
+		closeHost(t, h)
+		if h, err = open(t, c); err != nil {
+			t.Fatal(err)
+		}
+		defer closeHost(t, h)
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+			_, err := h.Tasks().Describe(t.Context(), "old")
+			if e, ok := errors.AsType[*task.Error](err); ok && e.Code == task.CodeInvalidParam {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("the old task is there: %v", err)
+			}
+		}
+		if _, err := h.Tasks().Describe(t.Context(), "young"); err != nil {
+			t.Errorf("the young task: %v", err)
 		}
 	})
 

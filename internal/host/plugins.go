@@ -11,6 +11,7 @@ import (
 
 	"github.com/recordhost/recordhost/internal/config"
 	"github.com/recordhost/recordhost/internal/pluginhost"
+	"github.com/recordhost/recordhost/internal/scratch"
 	"github.com/recordhost/recordhost/sdk/plugin"
 	"github.com/recordhost/recordhost/sdk/runtime"
 	"github.com/recordhost/recordhost/sdk/status"
@@ -25,12 +26,12 @@ type Plugin struct {
 // Inspect starts all plugins of a configuration with their settings, answers what became of each, in the file's order,
 // and ends them. Their state is thrown away. The error holds what the configuration is to blame for.
 func Inspect(ctx context.Context, c *config.Config, log *slog.Logger) (list []Plugin, err error) {
-	scratch, err := os.MkdirTemp("", "recordhost-")
+	state, err := scratch.Make("", scratch.PrefixRun)
 	if err != nil {
 		return nil, fmt.Errorf("make a directory for the plugins' state: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
-	plugins, err := openPlugins(ctx, c, scratch, log)
+	defer func() { err = errors.Join(err, state.Remove()) }()
+	plugins, err := openPlugins(ctx, c, state.Path(), log)
 	if err != nil {
 		return nil, err
 	}

@@ -35,14 +35,18 @@ type Store interface {
 	// ErrNotFound when the task is gone. It answers the new version. A task's Created never changes.
 	Put(ctx context.Context, t Task) (version uint64, err error)
 
-	// Delete removes a task; one that is not there is no error.
-	Delete(ctx context.Context, id string) error
+	// Delete removes tasks, all of them or none; one that is not there is no error.
+	Delete(ctx context.Context, ids ...string) error
 
 	// List answers tasks, the latest first, and among those of the same time the greater ID first.
 	List(ctx context.Context, q Query) (Page, error)
 
 	// Open answers the IDs of all tasks that are open.
 	Open(ctx context.Context) ([]string, error)
+
+	// Finished answers the IDs of at most limit tasks that are not open and have finished before a time, the earliest
+	// first. It reads no other tasks.
+	Finished(ctx context.Context, before time.Time, limit int) ([]string, error)
 
 	// Setting answers what SetSetting kept under a name, nil when nothing was.
 	Setting(ctx context.Context, name string) ([]byte, error)
@@ -54,12 +58,13 @@ type Store interface {
 
 // Task is a task at rest.
 type Task struct {
-	ID      string
-	Version uint64    // counts the changes
-	Created time.Time // what lists are ordered by, to the nanosecond
-	Status  string
-	Open    bool   // something is still to be done about it
-	Body    []byte // whatever else the task is made of
+	ID       string
+	Version  uint64    // counts the changes
+	Created  time.Time // what lists are ordered by, to the nanosecond
+	Finished time.Time // to the millisecond; zero: it has not
+	Status   string
+	Open     bool   // something is still to be done about it
+	Body     []byte // whatever else the task is made of
 }
 
 // Query selects tasks for a list. The zero value selects all.

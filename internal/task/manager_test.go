@@ -487,6 +487,54 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// Recordings that run are not stopped: they end when they would have.
+func TestFinish(t *testing.T) {
+	h := newHost(t, nil, nil)
+	id, w := h.start(simple)
+	w.say(t, control.Started{})
+	counts := make(chan int, 100)
+	finished := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		finished <- h.Finish(ctx, func(n int) { counts <- n })
+	}()
+	if n := <-counts; n != 1 {
+		t.Errorf("%d recordings are left, want 1", n)
+	}
+	_, err := h.Start(context.Background(), data(simple))
+	wantCode(t, err, CodeDraining)
+	h.wantStatus(id, Recording)
+	h.do(h.Pause, id) // it can still be told what to do
+	w.obey(t, control.CommandPause)
+	w.say(t, finishing()...)
+	w.quit <- 0
+	if err := <-finished; err != nil {
+		t.Error(err)
+	}
+	last := -1
+	for len(counts) > 0 { // a Start that was refused may have counted meanwhile
+		last = <-counts
+	}
+	if last != 0 {
+		t.Errorf("%d recordings are left, want none", last)
+	}
+	if d := h.describe(id); len(d.Result.Videos) != 1 {
+		t.Errorf("the result is %+v", d.Result)
+	}
+}
+
+func TestFinishIsBounded(t *testing.T) {
+	h := newHost(t, nil, nil)
+	_, w := h.start(simple)
+	w.say(t, control.Started{})
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if err := h.Finish(ctx, func(int) {}); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "1 recordings") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestADrainIsBounded(t *testing.T) {
 	h := newHost(t, nil, nil)
 	_, w := h.start(simple)

@@ -39,6 +39,9 @@ type Options struct {
 
 	Clock clock.Source // zero: the machine's
 
+	// Room tells why there is no room on the disk for another recording, nil when there is. Nil: nobody is asked.
+	Room func() error
+
 	Key []byte       // of LoadKey
 	Log *slog.Logger // nil: discarded
 

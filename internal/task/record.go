@@ -67,7 +67,8 @@ func (r Record) encode() (store.Task, error) {
 		return store.Task{}, fmt.Errorf("encode task %s: %w", r.ID, err)
 	}
 	return store.Task{
-		ID: r.ID, Version: r.version, Created: r.Created, Status: string(r.State.Status), Open: r.open(), Body: body,
+		ID: r.ID, Version: r.version, Created: r.Created, Finished: r.State.FinishTime, Status: string(r.State.Status), Open: r.open(),
+		Body: body,
 	}, nil
 }
 

@@ -15,8 +15,12 @@ import (
 	"github.com/recordhost/recordhost/sdk/status"
 )
 
-// defaultWait is how long a caller who finds no room is asked to wait, where the runtime does not say.
-const defaultWait = 10 * time.Second
+const (
+	// defaultWait is how long a caller who finds no room is asked to wait, where the runtime does not say.
+	defaultWait = 10 * time.Second
+	// diskWait is the same for a disk that has no room: somebody must do something about it.
+	diskWait = time.Minute
+)
 
 // Start checks Data, makes a task and launches its worker. When it answers a TaskID, the task and the worker's handle
 // are stored. The same Start under a caller's own TaskID answers it again and starts nothing.
@@ -43,7 +47,23 @@ func (m *Manager) Start(ctx context.Context, data json.RawMessage) (string, erro
 	if m.isDraining() {
 		return "", draining()
 	}
+	if err := m.noRoom(); err != nil {
+		return "", err
+	}
 	return m.start(ctx, id, data, request)
+}
+
+// noRoom refuses a task for which the disk has no room.
+func (m *Manager) noRoom() error {
+	if m.options.Room == nil {
+		return nil
+	}
+	err := m.options.Room()
+	if err == nil {
+		return nil
+	}
+	m.options.Log.Warn("a task was refused", "err", err)
+	return &Error{Code: CodeNoCapacity, Message: err.Error(), Wait: diskWait, cause: err}
 }
 
 // start makes the task: its intent is stored, then the worker is launched, then the handle is stored.

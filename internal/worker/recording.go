@@ -13,6 +13,7 @@ import (
 	"github.com/recordhost/recordhost/internal/capture"
 	"github.com/recordhost/recordhost/internal/control"
 	"github.com/recordhost/recordhost/internal/encode"
+	"github.com/recordhost/recordhost/internal/scratch"
 	"github.com/recordhost/recordhost/internal/spool"
 	"github.com/recordhost/recordhost/sdk/proc"
 )
@@ -34,7 +35,8 @@ type recording struct {
 	log    *slog.Logger
 	self   proc.Identity
 
-	dir     string // private and short, for sockets and Chrome's files
+	private *scratch.Dir
+	dir     string // its path, which is short: for sockets and Chrome's files
 	spool   *spool.Spool
 	screen  *capture.Session
 	stage   stage
@@ -299,9 +301,10 @@ func (r *recording) privateDir() (_ string, err error) {
 	if r.dir != "" {
 		return r.dir, nil
 	}
-	if r.dir, err = os.MkdirTemp("", "recordhost-"); err != nil {
-		return "", fmt.Errorf("worker: make a private directory: %w", err)
+	if r.private, err = scratch.Make("", scratch.PrefixRun); err != nil {
+		return "", fmt.Errorf("worker: %w", err)
 	}
+	r.dir = r.private.Path()
 	return r.dir, nil
 }
 
@@ -314,8 +317,8 @@ func (r *recording) cleanUp() {
 	if r.screen != nil {
 		r.screen.Close()
 	}
-	if r.dir != "" {
-		if err := os.RemoveAll(r.dir); err != nil {
+	if r.private != nil {
+		if err := r.private.Remove(); err != nil {
 			r.log.Warn("the private directory was not removed", "err", err)
 		}
 	}

@@ -67,6 +67,17 @@ func (id Identity) Terminate() error {
 	return nil
 }
 
+// Signal sends a signal to the process itself, and fails with os.ErrProcessDone when it is gone.
+func (id Identity) Signal(sig syscall.Signal) error {
+	if err := id.here(); err != nil {
+		return err
+	}
+	if err := id.signal(sig); err != nil {
+		return fmt.Errorf("proc: signal pid %d: %w", id.PID, err)
+	}
+	return nil
+}
+
 // Stop is Child.Stop for a process that need not be a child.
 func (id Identity) Stop(ctx context.Context, grace time.Duration) error {
 	if err := id.here(); err != nil {

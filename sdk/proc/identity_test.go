@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -135,4 +137,28 @@ func stored(t *testing.T, id proc.Identity) (back proc.Identity) {
 		t.Fatal(err)
 	}
 	return back
+}
+
+func TestSignalReachesTheProcessAlone(t *testing.T) {
+	c := start(t, role(t, "end-on-term"))
+	line(t, c)
+	other := c.Identity()
+	other.Start++ // the number was given again
+	if err := other.Signal(syscall.SIGKILL); !errors.Is(err, os.ErrProcessDone) {
+		t.Errorf("another process of that number: %v", err)
+	}
+	elsewhere := c.Identity()
+	elsewhere.Boot = "another"
+	if err := elsewhere.Signal(syscall.SIGKILL); !errors.Is(err, proc.ErrElsewhere) {
+		t.Errorf("a process of another boot: %v", err)
+	}
+	if err := c.Identity().Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if exit := wait(t, c); exit.Code != 7 {
+		t.Errorf("exit %+v", exit)
+	}
+	if err := c.Identity().Signal(syscall.SIGTERM); !errors.Is(err, os.ErrProcessDone) {
+		t.Errorf("once it is gone: %v", err)
+	}
 }

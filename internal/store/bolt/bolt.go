@@ -3,6 +3,7 @@
 package bolt
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -33,6 +35,7 @@ const (
 	bucketTasks    = "tasks"    // ID -> task
 	bucketOrder    = "order"    // Created, ID -> summary
 	bucketOpen     = "open"     // ID -> nothing, for tasks that are open
+	bucketFinished = "finished" // Finished, ID -> nothing, for tasks that are not open
 	bucketSettings = "settings" // name -> value
 	bucketMeta     = "meta"     // of the file itself
 	keySchema      = "schema"
@@ -48,11 +51,12 @@ var _ store.Store = (*Store)(nil)
 
 // row is a task as it stands in the file.
 type row struct {
-	Version uint64
-	Created time.Time
-	Status  string
-	Open    bool
-	Body    []byte
+	Version  uint64
+	Created  time.Time
+	Finished time.Time
+	Status   string
+	Open     bool
+	Body     []byte
 }
 
 // Open opens the store in dir, and makes both where they are missing. It fails with ErrInUse while another process
@@ -77,9 +81,15 @@ func Open(dir string) (*Store, error) {
 
 // prepare makes what a new file lacks and refuses a file of another schema.
 func prepare(tx *bbolt.Tx) error {
-	for _, name := range []string{bucketTasks, bucketOrder, bucketOpen, bucketSettings, bucketMeta} {
+	older := tx.Bucket([]byte(bucketTasks)) != nil && tx.Bucket([]byte(bucketFinished)) == nil
+	for _, name := range []string{bucketTasks, bucketOrder, bucketOpen, bucketFinished, bucketSettings, bucketMeta} {
 		if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
 			return fmt.Errorf("make bucket %s: %w", name, err)
+		}
+	}
+	if older {
+		if err := dateFinished(tx, time.Now()); err != nil {
+			return err
 		}
 	}
 	meta := tx.Bucket([]byte(bucketMeta))
@@ -89,6 +99,28 @@ func prepare(tx *bbolt.Tx) error {
 	}
 	if string(found) != strconv.Itoa(schema) {
 		return fmt.Errorf("its schema is %s, and this release reads %d", found, schema)
+	}
+	return nil
+}
+
+// dateFinished dates the tasks of a file that does not tell when they finished: as if that were now, so that they are kept
+// for too long rather than not long enough.
+func dateFinished(tx *bbolt.Tx, now time.Time) error {
+	var over []store.Task
+	err := tx.Bucket([]byte(bucketTasks)).ForEach(func(id, _ []byte) error {
+		if t, err := read(tx, string(id)); err == nil && !t.Open { // a damaged one is not the business of this
+			t.Finished = now
+			over = append(over, t)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, t := range over {
+		if err := write(tx, t); err != nil {
+			return fmt.Errorf("date task %s: %w", t.ID, err)
+		}
 	}
 	return nil
 }
@@ -133,6 +165,9 @@ func (s *Store) Put(ctx context.Context, t store.Task) (uint64, error) {
 		if old.Version != t.Version {
 			return store.ErrConflict
 		}
+		if err := tx.Bucket([]byte(bucketFinished)).Delete(orderKey(old.Finished, t.ID)); err != nil {
+			return err
+		}
 		t.Created = old.Created
 		t.Version++
 		version = t.Version
@@ -141,21 +176,31 @@ func (s *Store) Put(ctx context.Context, t store.Task) (uint64, error) {
 	return version, err
 }
 
-// Delete removes a task.
-func (s *Store) Delete(ctx context.Context, id string) error {
-	return s.update(ctx, "delete task "+id, func(tx *bbolt.Tx) error {
-		t, err := read(tx, id)
-		if errors.Is(err, store.ErrNotFound) {
-			return nil
+// Delete removes tasks.
+func (s *Store) Delete(ctx context.Context, ids ...string) error {
+	return s.update(ctx, "delete "+strings.Join(ids, ", "), func(tx *bbolt.Tx) error {
+		for _, id := range ids {
+			if err := remove(tx, id); err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			return err
-		}
-		return errors.Join(
-			tx.Bucket([]byte(bucketTasks)).Delete([]byte(id)),
-			tx.Bucket([]byte(bucketOrder)).Delete(orderKey(t.Created, id)),
-			tx.Bucket([]byte(bucketOpen)).Delete([]byte(id)))
+		return nil
 	})
+}
+
+func remove(tx *bbolt.Tx, id string) error {
+	t, err := read(tx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		tx.Bucket([]byte(bucketTasks)).Delete([]byte(id)),
+		tx.Bucket([]byte(bucketOrder)).Delete(orderKey(t.Created, id)),
+		tx.Bucket([]byte(bucketOpen)).Delete([]byte(id)),
+		tx.Bucket([]byte(bucketFinished)).Delete(orderKey(t.Finished, id)))
 }
 
 // Open answers the IDs of the tasks that are open.
@@ -166,6 +211,20 @@ func (s *Store) Open(ctx context.Context) ([]string, error) {
 			ids = append(ids, string(id))
 			return nil
 		})
+	})
+	return ids, err
+}
+
+// Finished answers the IDs of tasks that are over, the earliest first.
+func (s *Store) Finished(ctx context.Context, before time.Time, limit int) ([]string, error) {
+	var ids []string
+	err := s.view(ctx, "list the finished tasks", func(tx *bbolt.Tx) error {
+		end := timeKey(before)
+		c := tx.Bucket([]byte(bucketFinished)).Cursor()
+		for key, _ := c.First(); key != nil && len(ids) < limit && bytes.Compare(key[:8], end) < 0; key, _ = c.Next() {
+			ids = append(ids, string(key[8:]))
+		}
+		return nil
 	})
 	return ids, err
 }
@@ -217,11 +276,15 @@ func read(tx *bbolt.Tx, id string) (store.Task, error) {
 	if err := json.Unmarshal(data, &r); err != nil {
 		return store.Task{}, fmt.Errorf("task %s is damaged: %w", id, err)
 	}
-	return store.Task{ID: id, Version: r.Version, Created: r.Created, Status: r.Status, Open: r.Open, Body: r.Body}, nil
+	return store.Task{
+		ID: id, Version: r.Version, Created: r.Created, Finished: r.Finished, Status: r.Status, Open: r.Open, Body: r.Body,
+	}, nil
 }
 
 func write(tx *bbolt.Tx, t store.Task) error {
-	data, err := json.Marshal(row{Version: t.Version, Created: t.Created.UTC(), Status: t.Status, Open: t.Open, Body: t.Body})
+	data, err := json.Marshal(row{
+		Version: t.Version, Created: t.Created.UTC(), Finished: t.Finished.UTC(), Status: t.Status, Open: t.Open, Body: t.Body,
+	})
 	if err != nil {
 		return fmt.Errorf("encode: %w", err)
 	}
@@ -232,8 +295,11 @@ func write(tx *bbolt.Tx, t store.Task) error {
 	if err := tx.Bucket([]byte(bucketOrder)).Put(orderKey(t.Created, t.ID), []byte(t.Status)); err != nil {
 		return err
 	}
-	if !t.Open {
-		return tx.Bucket([]byte(bucketOpen)).Delete(id)
+	if t.Open {
+		return tx.Bucket([]byte(bucketOpen)).Put(id, nil)
 	}
-	return tx.Bucket([]byte(bucketOpen)).Put(id, nil)
+	if err := tx.Bucket([]byte(bucketOpen)).Delete(id); err != nil || t.Finished.IsZero() {
+		return err
+	}
+	return tx.Bucket([]byte(bucketFinished)).Put(orderKey(t.Finished, t.ID), nil)
 }

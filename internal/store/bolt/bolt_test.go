@@ -78,6 +78,37 @@ func TestAnotherSchemaIsRefused(t *testing.T) {
 	}
 }
 
+// A file of a release that did not date the ends of tasks: they count from now on.
+func TestTasksOfAnOlderRelease(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, open := range map[string]bool{"over": false, "open": true} {
+		if err := s.Create(t.Context(), store.Task{ID: id, Created: time.Unix(1, 0), Status: "finished", Open: open}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err = s.db.Update(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte(bucketFinished)) })
+	if err := errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	for range 2 { // it is done once
+		again := open(t, dir)
+		if got, err := again.Finished(t.Context(), begin, 10); err != nil || len(got) != 0 {
+			t.Errorf("finished before: %v, %v", got, err)
+		}
+		if got, err := again.Finished(t.Context(), time.Now().Add(time.Hour), 10); err != nil || len(got) != 1 || got[0] != "over" {
+			t.Errorf("finished: %v, %v", got, err)
+		}
+		if err := again.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestWhatIsNoStoreIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, fileName), []byte(strings.Repeat("not a store ", 1000)), 0o600); err != nil {

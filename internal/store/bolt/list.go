@@ -82,7 +82,8 @@ func orderKey(created time.Time, id string) []byte {
 	return append(timeKey(created), id...)
 }
 
-// timeKey sorts by time, also before 1970.
+// timeKey sorts by time, also before 1970. Times that nanoseconds since 1970 do not reach, the zero time among them, have
+// no key of their own.
 func timeKey(t time.Time) []byte {
 	return binary.BigEndian.AppendUint64(nil, uint64(t.UnixNano())^(math.MaxInt64+1))
 }

@@ -35,6 +35,8 @@ func Run(t *testing.T, h Harness) {
 		"a list meets other writers": testListMeetsWriters,
 		"cursors":                    testCursors,
 		"open tasks":                 testOpen,
+		"finished tasks":             testFinished,
+		"tasks are deleted together": testDeleteMany,
 		"settings":                   testSettings,
 		"bodies":                     testBodies,
 		"an ended context":           testEndedContext,
@@ -87,7 +89,7 @@ func ids(tasks []store.Task) []string {
 }
 
 func equal(a, b store.Task) bool {
-	return a.ID == b.ID && a.Version == b.Version && a.Created.Equal(b.Created) && a.Status == b.Status && a.Open == b.Open &&
+	return a.ID == b.ID && a.Version == b.Version && a.Created.Equal(b.Created) && a.Finished.Equal(b.Finished) && a.Status == b.Status && a.Open == b.Open &&
 		bytes.Equal(a.Body, b.Body)
 }
 
@@ -106,7 +108,7 @@ func testLifeOfATask(t *testing.T, h Harness) {
 	if err := s.Create(t.Context(), task("a", 2)); !errors.Is(err, store.ErrExists) {
 		t.Errorf("Create twice: %v", err)
 	}
-	want.Status, want.Open, want.Body = "finished", false, []byte("new")
+	want.Status, want.Open, want.Body, want.Finished = "finished", false, []byte("new"), at(7)
 	if want.Version, err = s.Put(t.Context(), want); err != nil || want.Version != 2 {
 		t.Errorf("Put: version %d, %v", want.Version, err)
 	}
