@@ -49,6 +49,7 @@ engine {
   # sandbox = "on"
 
   # page_timeout   = "1m"   # for a page to load; a second attempt gets half of it
+  # resume_within  = "10m"  # an outage of Chrome, page or worker that is longer ends the recording with what there is
   # max_lifetime   = "1d"   # a task that nobody stops, waiting or paused, is stopped then
   # upload_give_up = "1d"   # a delivery that keeps failing is given up then; the recording stays below data_dir
   # min_free       = "1GiB" # no recording is started while data_dir's disk has less free; 0: that is not looked at

@@ -58,6 +58,7 @@ type Engine struct {
 	FFmpeg       string        // path; empty: the host looks for it
 	Sandbox      bool          // Chrome's own
 	PageTimeout  time.Duration // for a page to load
+	ResumeWithin time.Duration // an outage that is longer ends the recording
 	MaxLifetime  time.Duration // of a task that nobody stops, until it is stopped
 	UploadGiveUp time.Duration // after which a delivery that fails is given up
 	MinFree      int64         // bytes that the spool's file system must have free for a recording to be started; zero: any
@@ -82,6 +83,7 @@ func defaults() Config {
 			FPS:          30,
 			Sandbox:      true,
 			PageTimeout:  time.Minute,
+			ResumeWithin: 10 * time.Minute,
 			MaxLifetime:  day,
 			UploadGiveUp: day,
 			MinFree:      1 << 30,

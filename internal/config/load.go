@@ -187,6 +187,7 @@ func (r *reader) engineFields() []field {
 		path("ffmpeg", &e.FFmpeg, r.dir),
 		onOff("sandbox", &e.Sandbox),
 		duration("page_timeout", &e.PageTimeout, time.Second, 10*time.Minute),
+		duration("resume_within", &e.ResumeWithin, time.Second, 24*time.Hour),
 		duration("max_lifetime", &e.MaxLifetime, time.Minute, 30*day),
 		duration("upload_give_up", &e.UploadGiveUp, time.Minute, 30*day),
 		size("min_free", &e.MinFree),

@@ -51,6 +51,7 @@ engine {
   ffmpeg         = "/usr/local/bin/ffmpeg"
   sandbox        = "off"
   page_timeout   = "30s"
+  resume_within  = "5m"
   max_lifetime   = "12h"
   upload_give_up = "1h30m"
   min_free       = "500MB"
@@ -83,7 +84,7 @@ storage "blob" "archive" {
 		Engine: Engine{
 			FPS: 25, CRF: 20, Preset: "fast", AudioBitrate: 96000,
 			Chrome: filepath.Join(dir, "chrome/chrome"), FFmpeg: "/usr/local/bin/ffmpeg",
-			PageTimeout: 30 * time.Second, MaxLifetime: 12 * time.Hour, UploadGiveUp: 90 * time.Minute,
+			PageTimeout: 30 * time.Second, ResumeWithin: 5 * time.Minute, MaxLifetime: 12 * time.Hour, UploadGiveUp: 90 * time.Minute,
 			MinFree: 500e6,
 		},
 		Retention: Retention{Tasks: 90 * day, Spool: 36 * time.Hour},
@@ -123,6 +124,7 @@ func TestDefaultsAreInRange(t *testing.T) {
 engine {
   fps            = 30
   page_timeout   = "`+d.PageTimeout.String()+`"
+  resume_within  = "`+d.ResumeWithin.String()+`"
   max_lifetime   = "`+d.MaxLifetime.String()+`"
   upload_give_up = "`+d.UploadGiveUp.String()+`"
   min_free       = "`+strconv.FormatInt(d.MinFree, 10)+`B"

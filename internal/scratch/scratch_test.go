@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		fmt.Println(d.Path())
-		select {}
+		time.Sleep(time.Hour) // it is killed
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -116,13 +116,14 @@ func (w *worker) look(now, heard time.Time, every time.Duration) {
 type term struct {
 	until  time.Time
 	reason string        // what is said of it then
+	last   bool          // no other worker takes its place
 	grace  time.Duration // to end by itself
 }
 
-// shorten ends the patience d after since, if that is earlier.
+// shorten ends the term d after since, if that is earlier. What the task needs is over then: no other worker is launched.
 func (p *term) shorten(since time.Time, d time.Duration, reason string, grace time.Duration) {
 	if at := since.Add(d); at.Before(p.until) {
-		*p = term{until: at, reason: reason, grace: grace}
+		*p = term{until: at, reason: reason, last: true, grace: grace}
 	}
 }
 
@@ -182,10 +183,13 @@ func (a *actor) connected() bool {
 
 // loss says in what way the worker was lost, for a task that needs it still. A worker that never came to the host was
 // not launched, as far as anyone can tell.
-func (a *actor) loss() WorkerLost {
+func (a *actor) loss() any {
 	how := describeExit(a.worker.exit.exit)
 	if a.worker.killing {
 		how = "it " + a.worker.reason
+	}
+	if a.worker.last {
+		return LaunchFailed{Code: CodeWorkerLost, Message: "the worker " + a.worker.reason}
 	}
 	if a.record.Launch.Instance == "" {
 		return WorkerLost{Code: CodeLaunchFailed, Message: "the worker never reported: " + how}

@@ -29,6 +29,7 @@ type worker struct {
 	elsewhere bool      // the driver cannot judge it
 	killing   bool      // a helper is killing it
 	reason    string    // why
+	last      bool      // and no other one takes its place
 	looked    time.Time // when it was last looked at
 	quiet     int       // looks since it last said something
 	released  time.Time // since when it is no longer needed
@@ -253,7 +254,7 @@ func (a *actor) kill(ctx context.Context, p term) {
 	if a.worker.killing || !a.worker.left.IsZero() {
 		return
 	}
-	a.worker.killing, a.worker.reason = true, p.reason
+	a.worker.killing, a.worker.reason, a.worker.last = true, p.reason, p.last
 	a.log.Warn("the worker is being ended", "reason", p.reason)
 	if a.worker.elsewhere {
 		a.worker.left = a.now() // it is out of reach, and refused when it comes back
