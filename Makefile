@@ -7,9 +7,10 @@ SHELL := bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -X main.version=$(VERSION)
 
-# Debian packages: what a recording needs, what the race detector needs, and what the peer's side of the bench needs.
+# Debian packages: what a recording needs, what the race detector needs and what verifies a callback's signature, and what
+# the peer's side of the bench needs.
 RECORD_PACKAGES := chromium ffmpeg fontconfig fonts-noto-cjk fonts-noto-color-emoji
-TEST_PACKAGES := $(RECORD_PACKAGES) gcc libc6-dev
+TEST_PACKAGES := $(RECORD_PACKAGES) gcc libc6-dev nodejs npm
 BENCH_PACKAGES := $(RECORD_PACKAGES) xvfb pulseaudio
 
 .PHONY: help

@@ -6,6 +6,8 @@ package config
 
 import (
 	"time"
+
+	"github.com/recordhost/recordhost/sdk/schema"
 )
 
 // Config is what recordhost.hcl says. All paths are absolute.
@@ -23,8 +25,9 @@ type Config struct {
 	DefaultRuntime string
 	DefaultStorage string
 
-	API    API
-	Engine Engine
+	API      API
+	Engine   Engine
+	Callback Callback
 
 	// Runtimes and Storages are in the file's order; names are unique within each.
 	Runtimes []Plugin
@@ -52,6 +55,12 @@ type Engine struct {
 	UploadGiveUp time.Duration // after which a delivery that fails is given up
 }
 
+// Callback is the block callback: how callers are told what came of their tasks.
+type Callback struct {
+	Secret schema.Secret // signs what they are told; none: it is not signed
+	GiveUp time.Duration // from the first try to the last; zero: only the documented five are made
+}
+
 // defaults is what a file without any optional attribute says.
 func defaults() Config {
 	return Config{
@@ -64,5 +73,6 @@ func defaults() Config {
 			MaxLifetime:  24 * time.Hour,
 			UploadGiveUp: 24 * time.Hour,
 		},
+		Callback: Callback{GiveUp: 72 * time.Hour},
 	}
 }

@@ -16,6 +16,8 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"github.com/recordhost/recordhost/internal/callback"
 )
 
 // maxFile bounds a configuration file. The parser's depth follows its size.
@@ -92,6 +94,7 @@ func (r *reader) root(body hcl.Body) {
 	schema.Blocks = []hcl.BlockHeaderSchema{
 		{Type: "api"},
 		{Type: "engine"},
+		{Type: "callback"},
 		{Type: kindRuntime, LabelNames: []string{"plugin", "name"}},
 		{Type: kindStorage, LabelNames: []string{"plugin", "name"}},
 	}
@@ -103,6 +106,7 @@ func (r *reader) root(body hcl.Body) {
 	blocks := content.Blocks.ByType()
 	r.single(blocks["api"], r.apiFields())
 	r.single(blocks["engine"], r.engineFields())
+	r.single(blocks["callback"], r.callbackFields())
 	r.config.Runtimes = r.plugins(blocks[kindRuntime])
 	r.config.Storages = r.plugins(blocks[kindStorage])
 
@@ -184,6 +188,14 @@ func (r *reader) engineFields() []field {
 		duration("page_timeout", &e.PageTimeout, time.Second, 10*time.Minute),
 		duration("max_lifetime", &e.MaxLifetime, time.Minute, 30*day),
 		duration("upload_give_up", &e.UploadGiveUp, time.Minute, 30*day),
+	}
+}
+
+func (r *reader) callbackFields() []field {
+	c := &r.config.Callback
+	return []field{
+		secret("secret", &c.Secret, callback.CheckSecret),
+		duration("give_up", &c.GiveUp, 0, 30*24*time.Hour),
 	}
 }
 
