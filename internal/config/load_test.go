@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/recordhost/recordhost/sdk/schema"
 )
 
 // blocks are the two that no configuration can do without.
@@ -16,6 +18,13 @@ const blocks = `
 runtime "local" "here" {}
 storage "blob" "files" {}
 `
+
+const hook = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+// secrets lets cmp look into them.
+func secrets() cmp.Option {
+	return cmp.Comparer(func(a, b schema.Secret) bool { return a.Reveal() == b.Reveal() })
+}
 
 func read(t *testing.T, source string) (*Config, error) {
 	t.Helper()
@@ -28,6 +37,7 @@ func read(t *testing.T, source string) (*Config, error) {
 
 func TestEverySetting(t *testing.T) {
 	t.Setenv("REGION", "eu-west-1")
+	t.Setenv("HOOK", hook)
 	got, err := read(t, `
 data_dir        = "state"
 plugin_dir      = "/opt/recordhost/plugins"
@@ -49,6 +59,10 @@ engine {
   page_timeout   = "30s"
   max_lifetime   = "12h"
   upload_give_up = "1h30m"
+}
+callback {
+  secret  = env("HOOK")
+  give_up = "0s"
 }
 runtime "local" "here" {
   slots  = 4
@@ -75,6 +89,7 @@ storage "blob" "archive" {
 			Chrome: filepath.Join(dir, "chrome/chrome"), FFmpeg: "/usr/local/bin/ffmpeg",
 			PageTimeout: 30 * time.Second, MaxLifetime: 12 * time.Hour, UploadGiveUp: 90 * time.Minute,
 		},
+		Callback: Callback{Secret: schema.NewSecret(hook)},
 		Runtimes: []Plugin{
 			{Kind: "runtime", Plugin: "local", Name: "here", SHA256: []byte(strings.Repeat("\x0f", 32))},
 		},
@@ -83,7 +98,7 @@ storage "blob" "archive" {
 			{Kind: "storage", Plugin: "blob", Name: "archive", Env: map[string]string{"AWS_REGION": "eu-west-1"}},
 		},
 	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Plugin{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Plugin{}), secrets()); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
 	}
 }
@@ -99,7 +114,7 @@ func TestDefaults(t *testing.T) {
 	want.DefaultRuntime, want.DefaultStorage = "here", "files"
 	want.Runtimes = []Plugin{{Kind: "runtime", Plugin: "local", Name: "here"}}
 	want.Storages = []Plugin{{Kind: "storage", Plugin: "blob", Name: "files"}}
-	if diff := cmp.Diff(&want, got, cmpopts.IgnoreUnexported(Plugin{})); diff != "" {
+	if diff := cmp.Diff(&want, got, cmpopts.IgnoreUnexported(Plugin{}), secrets()); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
 	}
 }
@@ -108,6 +123,7 @@ func TestDefaults(t *testing.T) {
 func TestDefaultsAreInRange(t *testing.T) {
 	d := defaults().Engine
 	_, err := read(t, blocks+`
+callback { give_up = "`+defaults().Callback.GiveUp.String()+`" }
 engine {
   fps            = 30
   page_timeout   = "`+d.PageTimeout.String()+`"
@@ -129,7 +145,7 @@ func TestLocal(t *testing.T) {
 	want.DefaultRuntime, want.DefaultStorage = "here", "files"
 	want.Runtimes = []Plugin{{Kind: "runtime", Plugin: "local", Name: "here"}}
 	want.Storages = []Plugin{{Kind: "storage", Plugin: "blob", Name: "files"}}
-	if diff := cmp.Diff(&want, got, cmpopts.IgnoreUnexported(Plugin{})); diff != "" {
+	if diff := cmp.Diff(&want, got, cmpopts.IgnoreUnexported(Plugin{}), secrets()); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
 	}
 }
@@ -171,6 +187,12 @@ func TestMistakes(t *testing.T) {
 			[]string{`1:25: page_timeout must be a duration such as "90s" or "1h30m", from 1s to 10m, not "soon"`}},
 		{"duration without unit", "engine { max_lifetime = 600 }",
 			[]string{`1:25: max_lifetime must be a duration such as "90s" or "1h30m", from 1m to 720h, not 600`}},
+		{"no secret", "callback {\n  secret = 5\n}", []string{`2:12: secret must be a string, not a number`}},
+		{"empty secret", `callback { secret = "" }`, []string{`1:21: secret must be a secret, not empty`}},
+		{"secret that signs nothing", `callback { secret = "whsec_" }`, []string{`1:21: secret must be a webhook secret, "whsec_" and base64`}},
+		{"secret that is none", `callback { secret = "whsec_hunter2!" }`, []string{`1:21: secret must be a webhook secret, "whsec_" and base64`}},
+		{"give up before the start", `callback { give_up = "-1s" }`,
+			[]string{`1:22: give_up must be a duration such as "90s" or "1h30m", from 0s to 720h, not "-1s"`}},
 		{"path wanted", `plugin_dir = ""`, []string{`1:14: plugin_dir must be a path, not ""`}},
 		{"open to the world", `api { listen = "0.0.0.0:8080" }`, []string{`1:16: listen must be ` + listen + `, not "0.0.0.0:8080"`}},
 		{"every address", `api { listen = ":8080" }`, []string{`1:16: listen must be ` + listen + `, not ":8080"`}},
