@@ -8,9 +8,10 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 FUZZTIME ?= 1m
 LDFLAGS := -X main.version=$(VERSION)
 
-# Debian packages: what a recording needs, what the race detector needs, and what the peer's side of the bench needs.
+# Debian packages: what a recording needs, what the race detector needs and what verifies a callback's signature, and what
+# the peer's side of the bench needs. Another Node than Debian's brings its own npm, beside which Debian's cannot be installed.
 RECORD_PACKAGES := chromium ffmpeg fontconfig fonts-noto-cjk fonts-noto-color-emoji
-TEST_PACKAGES := $(RECORD_PACKAGES) gcc libc6-dev
+TEST_PACKAGES := $(RECORD_PACKAGES) gcc libc6-dev $(if $(shell command -v npm),,nodejs npm)
 BENCH_PACKAGES := $(RECORD_PACKAGES) xvfb pulseaudio
 
 .PHONY: help

@@ -62,6 +62,14 @@ retention {
   # spool = "7d"
 }
 
+# How the caller is told what came of a task whose Start has a CallbackURL.
+callback {
+  # Signs what is sent, as Standard Webhooks (standardwebhooks.com) say: "whsec_" and the key in base64, 24 to 64 random bytes.
+  # secret = env("CALLBACK_SECRET")
+
+  # give_up = "72h" # from the first try to the last; "0s": only the five tries before the task is finished
+}
+
 # Where recordings run: plugin and name. The plugin "local" runs them as processes of this machine.
 runtime "local" "here" {
   slots = 4 # recordings at a time; without it half the number of processors

@@ -6,6 +6,8 @@ package config
 
 import (
 	"time"
+
+	"github.com/recordhost/recordhost/sdk/schema"
 )
 
 // Config is what recordhost.hcl says. All paths are absolute.
@@ -29,6 +31,7 @@ type Config struct {
 	API       API
 	Engine    Engine
 	Retention Retention
+	Callback  Callback
 
 	// Runtimes and Storages are in the file's order; names are unique within each.
 	Runtimes []Plugin
@@ -73,6 +76,12 @@ type Retention struct {
 // day is a unit of durations in the file, besides those that Go knows.
 const day = 24 * time.Hour
 
+// Callback is the block callback: how callers are told what came of their tasks.
+type Callback struct {
+	Secret schema.Secret // signs what they are told; none: it is not signed
+	GiveUp time.Duration // from the first try to the last; zero: only the documented five are made
+}
+
 // defaults is what a file without any optional attribute says.
 func defaults() Config {
 	return Config{
@@ -89,5 +98,6 @@ func defaults() Config {
 			MinFree:      1 << 30,
 		},
 		Retention: Retention{Tasks: 30 * day, Spool: 7 * day},
+		Callback:  Callback{GiveUp: 72 * time.Hour},
 	}
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/big"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/recordhost/recordhost/sdk/schema"
 )
 
 // field is an attribute that a block may have, bound to the place its value goes to.
@@ -69,6 +72,24 @@ func text(name string, to *string, wanted string, good func(string) bool) field 
 			return fmt.Errorf("%s, not %s", wanted, show(v))
 		}
 		*to = v.AsString()
+		return nil
+	}}
+}
+
+// secret takes a text that must not be empty, and never shows it. What check says completes the sentence too.
+func secret(name string, to *schema.Secret, check func(schema.Secret) error) field {
+	return field{name, func(v cty.Value) error {
+		if v.Type() != cty.String {
+			return fmt.Errorf("a string, not %s", kindOf(v))
+		}
+		s := schema.NewSecret(v.AsString())
+		if s.IsZero() {
+			return errors.New("a secret, not empty")
+		}
+		if err := check(s); err != nil {
+			return err
+		}
+		*to = s
 		return nil
 	}}
 }

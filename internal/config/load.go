@@ -16,6 +16,8 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"github.com/recordhost/recordhost/internal/callback"
 )
 
 // maxFile bounds a configuration file. The parser's depth follows its size.
@@ -96,6 +98,7 @@ func (r *reader) root(body hcl.Body) {
 		{Type: "api"},
 		{Type: "engine"},
 		{Type: "retention"},
+		{Type: "callback"},
 		{Type: kindRuntime, LabelNames: []string{"plugin", "name"}},
 		{Type: kindStorage, LabelNames: []string{"plugin", "name"}},
 	}
@@ -108,6 +111,7 @@ func (r *reader) root(body hcl.Body) {
 	r.single(blocks["api"], r.apiFields())
 	r.single(blocks["engine"], r.engineFields())
 	r.single(blocks["retention"], r.retentionFields())
+	r.single(blocks["callback"], r.callbackFields())
 	r.config.Runtimes = r.plugins(blocks[kindRuntime])
 	r.config.Storages = r.plugins(blocks[kindStorage])
 
@@ -199,6 +203,14 @@ func (r *reader) retentionFields() []field {
 	return []field{
 		duration("tasks", &k.Tasks, time.Hour, 3650*day),
 		duration("spool", &k.Spool, time.Hour, 3650*day),
+	}
+}
+
+func (r *reader) callbackFields() []field {
+	c := &r.config.Callback
+	return []field{
+		secret("secret", &c.Secret, callback.CheckSecret),
+		duration("give_up", &c.GiveUp, 0, 30*24*time.Hour),
 	}
 }
 

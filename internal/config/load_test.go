@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/recordhost/recordhost/sdk/schema"
 )
 
 // blocks are the two that no configuration can do without.
@@ -19,6 +21,13 @@ const blocks = `
 runtime "local" "here" {}
 storage "blob" "files" {}
 `
+
+const hook = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+// secrets lets cmp look into them.
+func secrets() cmp.Option {
+	return cmp.Comparer(func(a, b schema.Secret) bool { return a.Reveal() == b.Reveal() })
+}
 
 func read(t *testing.T, source string) (*Config, error) {
 	t.Helper()
@@ -31,6 +40,7 @@ func read(t *testing.T, source string) (*Config, error) {
 
 func TestEverySetting(t *testing.T) {
 	t.Setenv("REGION", "eu-west-1")
+	t.Setenv("HOOK", hook)
 	got, err := read(t, `
 data_dir        = "state"
 plugin_dir      = "/opt/recordhost/plugins"
@@ -60,6 +70,10 @@ retention {
   tasks = "90d"
   spool = "1d12h"
 }
+callback {
+  secret  = env("HOOK")
+  give_up = "0s"
+}
 runtime "local" "here" {
   slots  = 4
   sha256 = "`+strings.Repeat("0f", 32)+`"
@@ -88,6 +102,7 @@ storage "blob" "archive" {
 			MinFree: 500e6,
 		},
 		Retention: Retention{Tasks: 90 * day, Spool: 36 * time.Hour},
+		Callback:  Callback{Secret: schema.NewSecret(hook)},
 		Runtimes: []Plugin{
 			{Kind: "runtime", Plugin: "local", Name: "here", SHA256: []byte(strings.Repeat("\x0f", 32))},
 		},
@@ -96,7 +111,7 @@ storage "blob" "archive" {
 			{Kind: "storage", Plugin: "blob", Name: "archive", Env: map[string]string{"AWS_REGION": "eu-west-1"}},
 		},
 	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Plugin{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Plugin{}), secrets()); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
 	}
 }
@@ -112,7 +127,7 @@ func TestDefaults(t *testing.T) {
 	want.DefaultRuntime, want.DefaultStorage = "here", "files"
 	want.Runtimes = []Plugin{{Kind: "runtime", Plugin: "local", Name: "here"}}
 	want.Storages = []Plugin{{Kind: "storage", Plugin: "blob", Name: "files"}}
-	if diff := cmp.Diff(&want, got, cmpopts.IgnoreUnexported(Plugin{})); diff != "" {
+	if diff := cmp.Diff(&want, got, cmpopts.IgnoreUnexported(Plugin{}), secrets()); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
 	}
 }
@@ -121,6 +136,7 @@ func TestDefaults(t *testing.T) {
 func TestDefaultsAreInRange(t *testing.T) {
 	d, kept := defaults().Engine, defaults().Retention
 	_, err := read(t, blocks+`
+callback { give_up = "`+defaults().Callback.GiveUp.String()+`" }
 engine {
   fps            = 30
   page_timeout   = "`+d.PageTimeout.String()+`"
@@ -148,7 +164,7 @@ func TestLocal(t *testing.T) {
 	want.DefaultRuntime, want.DefaultStorage = "here", "files"
 	want.Runtimes = []Plugin{{Kind: "runtime", Plugin: "local", Name: "here"}}
 	want.Storages = []Plugin{{Kind: "storage", Plugin: "blob", Name: "files"}}
-	if diff := cmp.Diff(&want, got, cmpopts.IgnoreUnexported(Plugin{})); diff != "" {
+	if diff := cmp.Diff(&want, got, cmpopts.IgnoreUnexported(Plugin{}), secrets()); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
 	}
 }
@@ -197,6 +213,12 @@ func TestMistakes(t *testing.T) {
 		{"kept for no time", "retention { tasks = \"0s\" }",
 			[]string{`1:21: tasks must be a duration such as "90s", "1h30m" or "30d", from 1h to 3650d, not "0s"`}},
 		{"no such end", `on_term = "kill"`, []string{`1:11: on_term must be one of "handover", "drain", not "kill"`}},
+		{"no secret", "callback {\n  secret = 5\n}", []string{`2:12: secret must be a string, not a number`}},
+		{"empty secret", `callback { secret = "" }`, []string{`1:21: secret must be a secret, not empty`}},
+		{"secret that signs nothing", `callback { secret = "whsec_" }`, []string{`1:21: secret must be a webhook secret, "whsec_" and base64`}},
+		{"secret that is none", `callback { secret = "whsec_hunter2!" }`, []string{`1:21: secret must be a webhook secret, "whsec_" and base64`}},
+		{"give up before the start", `callback { give_up = "-1s" }`,
+			[]string{`1:22: give_up must be a duration such as "90s", "1h30m" or "30d", from 0s to 30d, not "-1s"`}},
 		{"path wanted", `plugin_dir = ""`, []string{`1:14: plugin_dir must be a path, not ""`}},
 		{"open to the world", `api { listen = "0.0.0.0:8080" }`, []string{`1:16: listen must be ` + listen + `, not "0.0.0.0:8080"`}},
 		{"every address", `api { listen = ":8080" }`, []string{`1:16: listen must be ` + listen + `, not ":8080"`}},

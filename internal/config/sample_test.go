@@ -17,6 +17,9 @@ func TestSampleLoads(t *testing.T) {
 	if want := defaults().Engine; c.Engine != want {
 		t.Errorf("engine %+v, want the defaults %+v", c.Engine, want)
 	}
+	if c.Callback != defaults().Callback {
+		t.Errorf("callback %v, want the defaults", c.Callback)
+	}
 	if got, want := c.API.Listen, defaults().API.Listen; got != want {
 		t.Errorf("listen %s, want %s", got, want)
 	}
@@ -29,6 +32,7 @@ func TestSampleIsTrueWhereItIsCommentedOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("ARCHIVE_KEY_ID", "id")
+	t.Setenv("CALLBACK_SECRET", hook)
 	settings := regexp.MustCompile(`(?m)^( *)# ((?:[a-z0-9_]+ *=|storage "|AWS_|  [a-zA-Z_]+ *=|    AWS|  \}|\}).*)$`)
 	text = settings.ReplaceAll(text, []byte("$1$2"))
 	text = regexp.MustCompile(`file\("[^"]*"\)`).ReplaceAll(text, []byte(`file("testdata/empty.hcl")`))
@@ -46,7 +50,10 @@ func TestSampleIsTrueWhereItIsCommentedOut(t *testing.T) {
 	if c.Retention != defaults().Retention {
 		t.Errorf("retention %+v, want the defaults", c.Retention)
 	}
-	if len(c.Storages) != 2 || c.API.PathPrefix != "/record" || c.Engine.CRF == 0 || c.Engine.Chrome == "" {
+	if c.Callback.GiveUp != defaults().Callback.GiveUp {
+		t.Errorf("callback %v, want the defaults", c.Callback)
+	}
+	if len(c.Storages) != 2 || c.API.PathPrefix != "/record" || c.Callback.Secret.Reveal() != hook || c.Engine.CRF == 0 || c.Engine.Chrome == "" {
 		t.Errorf("not all of the commented settings were taken: %+v", c)
 	}
 }
@@ -55,7 +62,7 @@ func TestSampleIsTrueWhereItIsCommentedOut(t *testing.T) {
 func TestEverySettingIsDocumented(t *testing.T) {
 	r := &reader{}
 	var names []string
-	for _, fields := range [][]field{r.rootFields(), r.apiFields(), r.engineFields(), r.retentionFields(), commonFields(&Plugin{})} {
+	for _, fields := range [][]field{r.rootFields(), r.apiFields(), r.engineFields(), r.retentionFields(), r.callbackFields(), commonFields(&Plugin{})} {
 		for _, f := range fields {
 			names = append(names, f.name)
 		}

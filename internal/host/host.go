@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/recordhost/recordhost/internal/api"
+	"github.com/recordhost/recordhost/internal/callback"
 	"github.com/recordhost/recordhost/internal/config"
 	"github.com/recordhost/recordhost/internal/control"
 	"github.com/recordhost/recordhost/internal/pluginhost"
@@ -138,6 +139,7 @@ func (h *Host) taskOptions(started []pluginhost.Status) (task.Options, error) {
 			Sandbox: c.Engine.Sandbox, PageTimeout: c.Engine.PageTimeout, ResumeWithin: c.Engine.ResumeWithin, MaxLifetime: c.Engine.MaxLifetime,
 			UploadGiveUp: c.Engine.UploadGiveUp,
 		},
+		Callback:  callback.Options{Secret: c.Callback.Secret, GiveUp: c.Callback.GiveUp},
 		PluginDir: pluginDir(c, executable),
 		SpoolDir:  spool,
 		Room:      func() error { return room(spool, c.Engine.MinFree) },

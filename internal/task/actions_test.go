@@ -59,6 +59,7 @@ func TestActions(t *testing.T) {
 		{"", `{}`, CodeInvalidParam, "Action missing", Recording},
 		{"Restart", `{}`, CodeInvalidParam, `Action "Restart" is unknown`, Recording},
 		{"start", simple, CodeInvalidParam, `Action "start" is unknown`, Recording},
+		{"ResendCallback", one, CodeInvalidParam, "without a CallbackURL", Recording},
 		{"RetryUpload", one, CodeInvalidParam, "is unknown", Recording},
 		{"Pause", ``, CodeInvalidParam, "TaskID missing", Recording},
 		{"Pause", `{}`, CodeInvalidParam, "TaskID missing", Recording},

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/recordhost/recordhost/internal/callback"
 	"github.com/recordhost/recordhost/internal/clock"
 	"github.com/recordhost/recordhost/internal/control"
 	"github.com/recordhost/recordhost/sdk/runtime"
@@ -33,8 +34,10 @@ type actor struct {
 	poked    chan struct{} // holds one: the worker's connection has changed
 	launched chan launchResult
 	gone     chan exit
-	answered chan error    // holds one: what came of the first launch
+	answered chan error // holds one: what came of the first launch
+	called   chan callResult
 	finished chan struct{} // closed when the task is finished
+	settled  chan struct{} // closed when it is, and its worker is gone
 	done     chan struct{} // closed when the actor has ended
 
 	latest  atomic.Pointer[Record]
@@ -45,6 +48,7 @@ type actor struct {
 	record  Record
 	session *control.Session
 	worker  worker
+	caller  caller
 	helpers sync.WaitGroup
 }
 
@@ -53,6 +57,8 @@ type actor struct {
 type recordStore interface {
 	save(r Record) (Record, error)
 	remove(id string) error
+	callbackURL(r Record) (string, error)
+	send(ctx context.Context, m callback.Message) (callback.Outcome, error)
 }
 
 func newActor(o Options, s recordStore, driver runtime.Driver, spec control.Spec, r Record) *actor {
@@ -68,7 +74,9 @@ func newActor(o Options, s recordStore, driver runtime.Driver, spec control.Spec
 		launched: make(chan launchResult),
 		gone:     make(chan exit),
 		answered: make(chan error, 1),
+		called:   make(chan callResult),
 		finished: make(chan struct{}),
+		settled:  make(chan struct{}),
 		done:     make(chan struct{}),
 		record:   r,
 	}
@@ -88,8 +96,8 @@ func (a *actor) run(ctx context.Context, begin func(context.Context)) {
 	begin(ctx)
 	for ctx.Err() == nil {
 		again := a.attend(ctx)
+		a.settle()
 		if a.over() {
-			a.retire()
 			break
 		}
 		a.await(ctx, again)
@@ -118,8 +126,23 @@ func (a *actor) await(ctx context.Context, until time.Time) {
 		if x.epoch == a.record.Launch.Epoch && !a.record.Launch.Over {
 			a.worker.leave(x, a.now())
 		}
+	case r := <-a.called:
+		a.caller.result = &r
 	case <-due:
 	case <-ctx.Done():
+	}
+}
+
+// settle forgets the worker of a task that is finished. Only the caller may still have to be told then.
+func (a *actor) settle() {
+	if a.record.State.Status != Finished || !a.record.workerless() || a.worker.launching {
+		return
+	}
+	select {
+	case <-a.settled:
+	default:
+		a.retire()
+		close(a.settled)
 	}
 }
 
@@ -155,6 +178,9 @@ func (a *actor) happen(e Event, more func(*Record)) error {
 	r.State = state
 	if more != nil {
 		more(&r)
+	}
+	if err := r.call(a.now(), effects); err != nil {
+		return err
 	}
 	if reflect.DeepEqual(r, a.record) {
 		return nil
@@ -195,7 +221,7 @@ func (a *actor) publish() {
 	}
 }
 
-// follow brings effects about. Call has no taker: a Start that wants a callback is refused.
+// follow brings effects about. Call stands in the record as a delivery, which attendCallback makes.
 func (a *actor) follow(effects []Effect) {
 	for _, e := range effects {
 		switch e := e.(type) {

@@ -14,7 +14,7 @@ func (a *actor) attend(ctx context.Context) time.Time {
 	now := a.now()
 	var again time.Time
 	for _, duty := range []func(context.Context, time.Time) (time.Time, error){
-		a.attendLaunch, a.attendLifetime, a.attendWorker, a.attendLoss,
+		a.attendLaunch, a.attendLifetime, a.attendWorker, a.attendLoss, a.attendCallback,
 	} {
 		due, err := duty(ctx, now)
 		if err != nil {

@@ -30,7 +30,7 @@ func next(s State, e Event) (State, []Effect, error) {
 	case CallbackAccepted:
 		return told(s, e.At, "")
 	case CallbackGivenUp:
-		if s.Status == Finished {
+		if s.Status == Finished && s.CallbackError == "" { // it was told before
 			return s, nil, nil
 		}
 		return told(s, e.At, what.Message)

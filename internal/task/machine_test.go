@@ -75,7 +75,7 @@ launch-failed   end,noroom   end,stop,noroom end,stop,noroom end        end,stop
 worker-lost     again        again           again           end        again           again       again       .              .
 lost-too-often  end,lost     again,lost      again,lost      end        again,lost      again,lost  again,lost  .              .
 call-accepted   .            .               .               .          .               .           .           finish         untold
-call-given-up   .            .               .               .          .               .           .           finish,untold  .
+call-given-up   .            .               .               .          .               .           .           finish,untold  untold
 `
 
 // whatHappens is the event of each row. The last command which says whether time runs has number 3.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
+	"github.com/recordhost/recordhost/internal/callback"
 	"github.com/recordhost/recordhost/internal/control"
 	"github.com/recordhost/recordhost/internal/store"
 )
@@ -14,6 +16,7 @@ import (
 type Manager struct {
 	options Options
 	sealer  sealer
+	sender  *callback.Sender
 	life    context.Context //nolint:containedctx // the life time of the actors
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -37,10 +40,15 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
+	sender, err := callback.New(o.Callback)
+	if err != nil {
+		return nil, err
+	}
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	m := &Manager{
 		options:  o,
 		sealer:   s,
+		sender:   sender,
 		life:     life,
 		cancel:   cancel,
 		actors:   make(map[string]*actor),
@@ -64,7 +72,7 @@ func (m *Manager) Close() error {
 }
 
 // Drain takes no new task, stops all that there are, and returns when they are finished and their workers gone, or
-// when ctx ends.
+// when ctx ends. A finished task whose caller is still to be told is left to the next host.
 func (m *Manager) Drain(ctx context.Context) error {
 	m.mu.Lock()
 	m.draining = true
@@ -72,6 +80,7 @@ func (m *Manager) Drain(ctx context.Context) error {
 	stopped := make(map[*actor]bool)
 	for {
 		actors, starting, changed := m.current()
+		actors = slices.DeleteFunc(actors, (*actor).isSettled)
 		if len(actors) == 0 && starting == 0 {
 			return nil
 		}
@@ -84,8 +93,13 @@ func (m *Manager) Drain(ctx context.Context) error {
 				a.log.Warn("the task was not stopped", "err", err)
 			}
 		}
+		var settled <-chan struct{} // of any: each of them is waited for
+		if len(actors) > 0 {
+			settled = actors[0].settled
+		}
 		select {
 		case <-changed:
+		case <-settled:
 		case <-ctx.Done():
 			return fmt.Errorf("task: %d recordings were left unfinished: %w", len(actors)+starting, context.Cause(ctx))
 		}
@@ -129,9 +143,13 @@ func (m *Manager) load(ctx context.Context) error {
 
 // takeUp lets a task of an earlier host go on.
 func (m *Manager) takeUp(ctx context.Context, r Record) error {
-	if r.Launch.Epoch == 1 && r.Launch.Handle == nil {
+	if r.Launch.Epoch == 1 && r.Launch.Handle == nil && !r.State.Status.ended() {
 		// The host ended between its intent and the launch: nobody was told of this task.
 		return m.remove(ctx, r.ID)
+	}
+	if r.State.Status.ended() && r.workerless() {
+		m.settle(r)
+		return nil
 	}
 	driver := m.options.Runtimes[r.Launch.Runtime]
 	if driver == nil {
@@ -164,13 +182,21 @@ func (m *Manager) specOf(r Record) (control.Spec, error) {
 // it recorded stays in the spool.
 func (m *Manager) abandon(ctx context.Context, r Record, cause error) {
 	var err error
-	r.State, _, err = next(r.State, Event{At: m.options.Clock.Now(r.Clock), What: LaunchFailed{Code: CodeWorkerLost, Message: cause.Error()}})
+	var effects []Effect
+	now := m.options.Clock.Now(r.Clock)
+	r.State, effects, err = next(r.State, Event{At: now, What: LaunchFailed{Code: CodeWorkerLost, Message: cause.Error()}})
 	if err == nil {
 		r.Launch.Over = true
-		_, err = m.save(ctx, r)
+		err = r.call(now, effects)
 	}
-	if err != nil {
+	if err == nil {
+		r, err = m.save(ctx, r)
+	}
+	switch {
+	case err != nil:
 		m.options.Log.Error("it was not ended either", "task_id", r.ID, "err", err)
+	case r.open():
+		m.settle(r)
 	}
 }
 

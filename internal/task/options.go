@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/recordhost/recordhost/internal/callback"
 	"github.com/recordhost/recordhost/internal/clock"
 	"github.com/recordhost/recordhost/internal/control"
 	"github.com/recordhost/recordhost/internal/store"
@@ -29,6 +30,7 @@ type Options struct {
 	DefaultStorage string
 
 	Engine     Engine
+	Callback   callback.Options
 	ChromePath string
 	FFmpegPath string
 	PluginDir  string
@@ -81,6 +83,9 @@ type timing struct {
 	absence time.Duration // a worker that the driver cannot judge, to connect
 	overdue time.Duration // beyond UploadGiveUp, a worker that finishes its file
 	grace   time.Duration // a worker that is killed, to end by itself
+
+	callback time.Duration // between two documented tries of a callback
+	later    time.Duration // before the first of those that follow them
 }
 
 // look is the time between two looks at a worker.
@@ -97,6 +102,9 @@ func defaultTiming() timing {
 		absence: 10 * time.Minute,
 		overdue: time.Hour,
 		grace:   2 * time.Second,
+
+		callback: callback.Standard(0).Step,
+		later:    callback.Standard(0).Later,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/recordhost/recordhost/internal/callback"
 	"github.com/recordhost/recordhost/internal/clock"
 	"github.com/recordhost/recordhost/internal/control"
 	"github.com/recordhost/recordhost/internal/store"
@@ -22,9 +23,10 @@ type Record struct {
 	Clock    clock.Anchor // of the task's time
 	State    State
 	Launch   Launch
-	Progress control.Progress // the last that came with an event
-	Sealed   []byte           // the Request
-	Digest   []byte           // of the Start's Data, where the caller chose the ID
+	Progress control.Progress   // the last that came with an event
+	Sealed   []byte             // the Request
+	Digest   []byte             // of the Start's Data, where the caller chose the ID
+	Callback *callback.Delivery `json:",omitempty"` // what the caller is told; nil before it is known
 }
 
 // Launch is what the host knows of the task's worker. It is journalled in two steps: the epoch and the token's hash
@@ -56,10 +58,13 @@ func (l Launch) successor(counted control.Progress) Launch {
 	return Launch{Runtime: l.Runtime, Epoch: l.Epoch + 1, Heard: heard, Before: counted}
 }
 
-// open tells whether an actor is needed: the task is not finished, or its worker may still be there.
+// open tells whether an actor is needed: the task is not finished, or its worker may still be there, or its caller is to be told.
 func (r Record) open() bool {
-	return r.State.Status != Finished || r.Launch.Handle != nil && !r.Launch.Over
+	return r.State.Status != Finished || !r.workerless() || r.Callback != nil && !r.Callback.Due.IsZero()
 }
+
+// workerless tells that there is no worker.
+func (r Record) workerless() bool { return r.Launch.Handle == nil || r.Launch.Over }
 
 func (r Record) encode() (store.Task, error) {
 	body, err := json.Marshal(r)

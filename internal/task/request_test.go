@@ -32,13 +32,14 @@ func TestStartDefaults(t *testing.T) {
 func TestStartWithEverything(t *testing.T) {
 	got, err := parseStart(data(`{
 		"TaskID":"lesson_1-a","RecordURL":"http://h:8080/p?q=1#f","ManualStart":true,"ReadyTimeout":30,"MaxDurationLimit":36000,
-		"Width":2560,"Height":1,"StorageType":"cfs","CallbackURL":"","Unknown":{"x":[1]},
+		"Width":2560,"Height":1,"StorageType":"cfs","CallbackURL":"https://h/cb?k=v","Unknown":{"x":[1]},
 		"Output":{"Storage":"other","TargetDir":"/a//b/","TargetName":"c","Unknown":1,
 			"Video":{"Muxer":"mp4","Fps":60,"Crf":18,"SegmentDuration":2.5,"FrameRate":"constant","EncryptKey":"","AuthUrl":null}},
 		"Browser":{"Headers":{"X-A":"1"},"Cookies":[{"Name":"s","Value":"v","Path":"/p"}],"UserAgent":"UA/1","Locale":"zh-CN",
 			"Timezone":"Asia/Shanghai","DeviceScaleFactor":2}}`))
 	want := Request{
-		TaskID: "lesson_1-a", RecordURL: "http://h:8080/p?q=1#f", ManualStart: true, ReadyTimeout: 30 * time.Second,
+		TaskID: "lesson_1-a", RecordURL: "http://h:8080/p?q=1#f", CallbackURL: "https://h/cb?k=v",
+		ManualStart: true, ReadyTimeout: 30 * time.Second,
 		MaxDuration: 10 * time.Hour, Width: 2560, Height: 2,
 		Video: control.Video{Muxer: "mp4", FPS: 60, CRF: 18, SegmentDuration: 2500 * time.Millisecond, ConstantFrameRate: true},
 		Browser: control.Browser{
@@ -91,7 +92,9 @@ func TestStartIsRefused(t *testing.T) {
 		{string(with(`"StorageType":"s3"`)), `Data.StorageType must be "cfs" or "cos"`},
 		{string(with(`"StorageType":"cos"`)), "not configured"},
 		{string(with(`"StorageType":1`)), "Data.StorageType must be a string"},
-		{string(with(`"CallbackURL":"http://h/cb"`)), "not configured"},
+		{string(with(`"CallbackURL":"http://user:word@h/cb"`)), "Data.CallbackURL must not contain credentials"},
+		{string(with(`"CallbackURL":"http://h/` + strings.Repeat("x", maxURL) + `"`)), "Data.CallbackURL must not be longer"},
+		{string(with(`"CallbackURL":"http:///cb"`)), "Data.CallbackURL must be an http or https URL"},
 		{string(with(`"CallbackURL":"ftp://h/cb"`)), "Data.CallbackURL must be an http or https URL"},
 		{string(with(`"CallbackURL":1`)), "Data.CallbackURL must be a string"},
 		{string(with(`"TaskID":""`)), "Data.TaskID must be 1 to 64 of"},

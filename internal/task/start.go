@@ -80,7 +80,8 @@ func (m *Manager) start(ctx context.Context, id string, data json.RawMessage, re
 	if err != nil {
 		return "", m.callersError(err)
 	}
-	r := Record{ID: id, Created: anchor.Wall, version: 1, Clock: anchor, State: State{Status: Normal}, Launch: launch}
+	r := Record{ID: id, Created: anchor.Wall, version: 1, Clock: anchor, Launch: launch}
+	r.State = State{Status: Normal, WantsCallback: request.CallbackURL != ""}
 	if r.Sealed, err = m.sealer.seal(id, request); err != nil {
 		return "", m.callersError(err)
 	}

@@ -31,15 +31,17 @@ func table() []row {
 		{"plugins/*/...", []string{"sdk/..."}},
 		{"internal/api", nil},
 		{"internal/browser", []string{"sdk/proc"}},
+		{"internal/callback", []string{"sdk/schema"}},
 		{"internal/capture/...", nil},
 		{"internal/clock", nil},
-		{"internal/config", []string{"sdk/schema"}},
+		{"internal/config", []string{"internal/callback", "sdk/schema"}},
 		{"internal/control/...", []string{"internal/clock", "internal/scratch"}},
 		{"internal/deliver", []string{"internal/spool", "internal/pluginhost", "sdk/status", "sdk/storage"}},
 		{"internal/doctor", []string{"internal/browser"}},
 		{"internal/encode", []string{"internal/mp4", "sdk/proc"}},
 		{"internal/host", []string{
-			"internal/api", "internal/browser", "internal/config", "internal/control", "internal/pluginhost", "internal/scratch",
+			"internal/api", "internal/browser", "internal/callback", "internal/config", "internal/control", "internal/pluginhost",
+			"internal/scratch",
 			"internal/store/...", "internal/task", "sdk/...",
 		}},
 		{"internal/mp4", nil},
@@ -47,7 +49,7 @@ func table() []row {
 		{"internal/scratch", nil},
 		{"internal/spool", []string{"internal/mp4"}},
 		{"internal/store/...", nil},
-		{"internal/task", []string{"internal/clock", "internal/control", "internal/store", "sdk/runtime", "sdk/status"}},
+		{"internal/task", []string{"internal/callback", "internal/clock", "internal/control", "internal/store", "sdk/runtime", "sdk/status"}},
 		{"internal/worker", []string{
 			"internal/browser", "internal/capture", "internal/control", "internal/deliver", "internal/encode", "internal/spool",
 			"internal/pluginhost", "internal/scratch", "sdk/...",
@@ -70,6 +72,7 @@ func homes() map[string][]string {
 		"github.com/spf13/cobra":          {"cmd/recordhost"},
 		"github.com/schollz/progressbar/": {"cmd/recordhost"},
 		"go.etcd.io/bbolt":                {"internal/store/..."},
+		"github.com/standard-webhooks/":   {"internal/callback"},
 		"gocloud.dev":                     {"plugins/storage-blob/..."},
 	}
 }
