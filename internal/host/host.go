@@ -74,6 +74,7 @@ func Open(ctx context.Context, o Options) (h *Host, err error) {
 		return h, err
 	}
 	h.store = tasks
+	h.tellDamage(tasks.Damage())
 	if h.plugins, err = openPlugins(ctx, o.Config, filepath.Join(dir, "plugins"), o.Log); err != nil {
 		return h, err
 	}
