@@ -36,6 +36,9 @@ type Options struct {
 	// OrphanGrace makes workers end their recordings when this host has been gone for so long; zero: they record on.
 	OrphanGrace time.Duration
 
+	// Repaired tells that the store was damaged: its tasks may be older than what their workers know.
+	Repaired bool
+
 	// Room tells why there is no room on the disk for another recording, nil when there is. Nil: nobody is asked.
 	Room func() error
 
