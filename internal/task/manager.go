@@ -121,7 +121,7 @@ func (m *Manager) load(ctx context.Context) error {
 	for _, id := range ids {
 		r, err := m.read(ctx, id)
 		if err != nil {
-			m.options.Log.Error("a task of an earlier host cannot be read and is left alone; its recording, if there is one, is in its spool",
+			m.options.Log.Error("a task of an earlier host cannot be read and is left alone; a recording of it is in its spool",
 				"task_id", id, "spool", m.options.spoolOf(id), "err", err)
 			continue
 		}

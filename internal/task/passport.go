@@ -28,7 +28,8 @@ func (m *Manager) passport(t store.Task) {
 		}
 	}
 	if err := writePassport(path, t); err != nil {
-		m.options.Log.Warn("a task's copy in its spool was not written; it is needed only if the store is damaged", "task_id", t.ID, "err", err)
+		m.options.Log.Warn("a task's copy in its spool was not written; it is needed only if the store is damaged",
+			"task_id", t.ID, "err", err)
 	}
 }
 

@@ -120,7 +120,8 @@ func metaAt(data []byte, at int) []byte {
 	m := data[at+pageHeader:][:size]
 	sum := fnv.New64a()
 	_, _ = sum.Write(m[:metaSummed])
-	if binary.NativeEndian.Uint32(m) != metaMagic || binary.NativeEndian.Uint32(m[4:]) != metaVersion || word(m[metaSummed:]) != sum.Sum64() {
+	if binary.NativeEndian.Uint32(m) != metaMagic || binary.NativeEndian.Uint32(m[4:]) != metaVersion ||
+		word(m[metaSummed:]) != sum.Sum64() {
 		return nil
 	}
 	return m

@@ -55,7 +55,8 @@ func inspect(path string) (content, error) {
 	all, damage := readPages(data)
 	if found := schemaOf(all); found != "" && found != strconv.Itoa(schema) {
 		if damage != nil {
-			return content{}, fmt.Errorf("it is damaged, and of another release (schema %s), so that nothing is taken out of it: %w", found, damage)
+			return content{}, fmt.Errorf("it is damaged, and of another release (schema %s), so that nothing is taken out of it: %w",
+				found, damage)
 		}
 		return content{}, nil // prepare knows what to do about it
 	}
