@@ -263,7 +263,8 @@ func TestMistakes(t *testing.T) {
 
 func TestDaysAreDurations(t *testing.T) {
 	tests := map[string]time.Duration{
-		"30d": 30 * day, "1d": day, "0d": 0, "1d12h": 36 * time.Hour, "2d30m": 2*day + 30*time.Minute, "48h": 2 * day, "1m30s": 90 * time.Second,
+		"30d": 30 * day, "1d": day, "0d": 0, "1d12h": 36 * time.Hour, "2d30m": 2*day + 30*time.Minute, "48h": 2 * day,
+		"1m30s": 90 * time.Second,
 	}
 	for text, want := range tests {
 		if got, err := parseDuration(text); got != want || err != nil {

@@ -178,9 +178,30 @@ func (c *Client) welcome(w *controlv1.Welcome, first bool) error {
 	c.acknowledge(w.GetAcknowledged())
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.recall(w.GetAcknowledged())
 	c.gone = time.Time{}
 	c.stopOrphanTimer()
 	return nil
+}
+
+// recall takes events from the journal that were acknowledged, and that the host has lost since: its store was damaged, and
+// knows an earlier state. It is called with mu held.
+func (c *Client) recall(acknowledged uint64) {
+	if acknowledged+uint64(len(c.unheard)) >= c.number || c.journal == nil {
+		return
+	}
+	records, err := c.journal.records()
+	if err != nil {
+		c.log.Error("events that the host has lost cannot be read", "err", err)
+		return
+	}
+	c.unheard = nil
+	for _, r := range records {
+		if e := r.GetEvent(); e.GetNumber() > acknowledged {
+			c.unheard = append(c.unheard, e)
+		}
+	}
+	c.log.Warn("the host has lost events, which are told again", "events", len(c.unheard))
 }
 
 func (c *Client) startFailed() bool {

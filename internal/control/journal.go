@@ -98,6 +98,16 @@ func (j *journal) append(record *controlv1.ConnectRequest) error {
 	return nil
 }
 
+// records reads back what was written, and what could not be yet.
+func (j *journal) records() ([]*controlv1.ConnectRequest, error) {
+	data := make([]byte, j.size, j.size+int64(len(j.backlog)))
+	if _, err := j.file.ReadAt(data, 0); err != nil {
+		return nil, fmt.Errorf("control: read the journal: %w", err)
+	}
+	records, _ := parseRecords(append(data, j.backlog...))
+	return records, nil
+}
+
 func (j *journal) close() error { return j.file.Close() }
 
 // syncDir makes a new name in dir durable.

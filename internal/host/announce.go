@@ -93,7 +93,8 @@ func Find(dataDir string) (Running, error) {
 		return r, fmt.Errorf("find the host: %w", err)
 	}
 	if !runs {
-		return r, fmt.Errorf("%w on %s: process %d, which %s names, is gone; it was killed", ErrNone, dataDir, r.Process.PID, announcementName)
+		return r, fmt.Errorf("%w on %s: process %d, which %s names, is gone; it was killed", ErrNone, dataDir, r.Process.PID,
+			announcementName)
 	}
 	return r, nil
 }

@@ -75,6 +75,7 @@ func Open(ctx context.Context, o Options) (h *Host, err error) {
 		return h, err
 	}
 	h.store = tasks
+	h.tellDamage(tasks.Damage())
 	if h.plugins, err = openPlugins(ctx, o.Config, filepath.Join(dir, "plugins"), o.Log); err != nil {
 		return h, err
 	}
@@ -88,20 +89,21 @@ func Open(ctx context.Context, o Options) (h *Host, err error) {
 	}
 	options.ChromePath, options.FFmpegPath = chrome, ffmpeg
 	options.OrphanGrace = o.OrphanGrace
+	options.Repaired = tasks.Damage() != nil
 	return h, h.openTasks(ctx, options)
 }
 
 // openTasks opens the control stream and the task manager. The stream's server starts last, so that it knows every
 // worker of an earlier host when they dial.
 func (h *Host) openTasks(ctx context.Context, options task.Options) error {
-	socket, err := h.store.Setting(ctx, task.SettingSocket)
+	socket, err := h.earlierSocket(ctx)
 	if err != nil {
 		return err
 	}
 	if h.control, err = control.Listen(control.HostOptions{Socket: string(socket), Log: h.log}); err != nil {
 		return err
 	}
-	if err := h.store.SetSetting(ctx, task.SettingSocket, []byte(h.control.Socket())); err != nil {
+	if err := h.keepSocket(ctx, h.control.Socket()); err != nil {
 		return err
 	}
 	options.Control = h.control

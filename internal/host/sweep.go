@@ -23,7 +23,9 @@ func (h *Host) sweep(now time.Time) {
 	slices.Sort(parents)
 	for _, parent := range slices.Compact(parents) {
 		for _, prefix := range []string{scratch.PrefixRun, scratch.PrefixSocket} {
-			removed, err := scratch.Sweep(parent, prefix, func(dir string, changed time.Time) bool { return precious(dir, now.Sub(changed)) })
+			removed, err := scratch.Sweep(parent, prefix, func(dir string, changed time.Time) bool {
+				return precious(dir, now.Sub(changed))
+			})
 			if err != nil {
 				h.log.Warn("not all that killed processes left could be removed", "err", err)
 			}

@@ -45,8 +45,9 @@ func (m *Manager) List(ctx context.Context, q ListQuery) (ListAnswer, error) {
 	answer := ListAnswer{Tasks: []Description{}, Cursor: page.Cursor}
 	for _, t := range page.Tasks {
 		r, err := decodeRecord(t)
-		if err != nil {
-			return ListAnswer{}, m.callersError(err)
+		if err != nil { // one that is damaged hides no other
+			m.options.Log.Error("a task cannot be read, and is left out of a list", "task_id", t.ID, "err", err)
+			continue
 		}
 		figures := r.Progress
 		if a := m.actor(t.ID); a != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 
@@ -123,6 +124,9 @@ func (m *Manager) change() {
 
 // load takes up the open tasks. One that is damaged does not keep the others from going on.
 func (m *Manager) load(ctx context.Context) error {
+	if err := m.restore(ctx); err != nil {
+		return err
+	}
 	ids, err := m.options.Store.Open(ctx)
 	if err != nil {
 		return fmt.Errorf("task: load: %w", err)
@@ -130,8 +134,12 @@ func (m *Manager) load(ctx context.Context) error {
 	for _, id := range ids {
 		r, err := m.read(ctx, id)
 		if err != nil {
-			m.options.Log.Error("a task of an earlier host cannot be read", "task_id", id, "err", err)
+			m.options.Log.Error("a task of an earlier host cannot be read and is left alone; a recording of it is in its spool",
+				"task_id", id, "spool", m.options.spoolOf(id), "err", err)
 			continue
+		}
+		if m.options.Repaired {
+			r.State.Command += commandLeap // it may be older than what its worker knows
 		}
 		if err := m.takeUp(ctx, r); err != nil {
 			m.options.Log.Error("a task of an earlier host cannot go on", "task_id", id, "err", err)
@@ -145,7 +153,7 @@ func (m *Manager) load(ctx context.Context) error {
 func (m *Manager) takeUp(ctx context.Context, r Record) error {
 	if r.Launch.Epoch == 1 && r.Launch.Handle == nil && !r.State.Status.ended() {
 		// The host ended between its intent and the launch: nobody was told of this task.
-		return m.remove(ctx, r.ID)
+		return errors.Join(os.RemoveAll(m.options.spoolOf(r.ID)), m.remove(ctx, r.ID))
 	}
 	if r.State.Status.ended() && r.workerless() {
 		m.settle(r)
@@ -337,9 +345,11 @@ func (m *Manager) save(ctx context.Context, r Record) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
-	if r.version, err = m.options.Store.Put(ctx, t); err != nil {
+	if t.Version, err = m.options.Store.Put(ctx, t); err != nil {
 		return Record{}, err
 	}
+	m.passport(t)
+	r.version = t.Version
 	return r, nil
 }
 

@@ -41,6 +41,9 @@ type Options struct {
 
 	Clock clock.Source // zero: the machine's
 
+	// Repaired tells that the store was damaged: its tasks may be older than what their workers know.
+	Repaired bool
+
 	// Room tells why there is no room on the disk for another recording, nil when there is. Nil: nobody is asked.
 	Room func() error
 

@@ -8,14 +8,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sys/unix"
 
 	"github.com/recordhost/recordhost/internal/store"
 )
@@ -23,10 +26,15 @@ import (
 const (
 	// fileName is the store's file in the data directory.
 	fileName = "tasks.db"
+	// lockName is a file beside it that is locked while a process has the directory.
+	lockName = "lock"
 	// schema is the version of the file's form. A host refuses a file of another one.
-	schema = 1
+	schema = 2
+	// schemaBare is that of a file without checksums and without the times at which tasks finished.
+	schemaBare = 1
 	// lockTimeout is how long the lock of a host that is just ending is waited for.
 	lockTimeout = 500 * time.Millisecond
+	lockPause   = 10 * time.Millisecond
 )
 
 // The buckets. The order bucket's keys are Created and ID, so that it holds the tasks by time; its values tell enough
@@ -45,81 +53,171 @@ const (
 var ErrInUse = errors.New("store: the data directory is in use")
 
 // Store is a store in a file. It implements store.Store.
-type Store struct{ db *bbolt.DB }
+type Store struct {
+	db     *bbolt.DB
+	lock   *os.File // on the data directory
+	damage *Damage
+}
 
 var _ store.Store = (*Store)(nil)
 
-// row is a task as it stands in the file.
-type row struct {
-	Version  uint64
-	Created  time.Time
-	Finished time.Time
-	Status   string
-	Open     bool
-	Body     []byte
-}
-
 // Open opens the store in dir, and makes both where they are missing. It fails with ErrInUse while another process
-// has it open.
+// has it open. A file that is damaged is set aside, and what can be read of it is taken over into a new one: see Damage.
 func Open(dir string) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("store: make the data directory: %w", err)
 	}
-	db, err := bbolt.Open(filepath.Join(dir, fileName), 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType})
+	lock, err := lockFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE)
 	if errors.Is(err, bolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("%w: another recordhost runs on %s; stop it, or give this one a data_dir of its own", ErrInUse, dir)
+		return nil, inUse(dir)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("store: open %s: %w", filepath.Join(dir, fileName), err)
+		return nil, fmt.Errorf("store: lock the data directory: %w", err)
 	}
-	s := &Store{db: db}
-	if err := db.Update(prepare); err != nil {
-		return nil, errors.Join(fmt.Errorf("store: %s: %w", filepath.Join(dir, fileName), err), db.Close())
+	path := filepath.Join(dir, fileName)
+	db, damage, err := openWhole(path)
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		err = inUse(dir)
+	case err != nil:
+		err = fmt.Errorf("store: open %s: %w", path, err)
+	default:
+		return &Store{db: db, lock: lock, damage: damage}, nil
 	}
-	return s, nil
+	return nil, errors.Join(err, lock.Close())
+}
+
+// Damage is what was wrong with the file that Open found, nil when nothing was.
+func (s *Store) Damage() *Damage { return s.damage }
+
+func inUse(dir string) error {
+	return fmt.Errorf("%w: another recordhost runs on %s; stop it, or give this one a data_dir of its own", ErrInUse, dir)
+}
+
+// lockFile locks a file in the way of bbolt, and with its error.
+func lockFile(path string, flags int) (*os.File, error) {
+	f, err := os.OpenFile(path, flags, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for deadline := time.Now().Add(lockTimeout); ; time.Sleep(lockPause) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil:
+			return f, nil
+		case !errors.Is(err, unix.EWOULDBLOCK):
+			return nil, errors.Join(err, f.Close())
+		case time.Now().After(deadline):
+			return nil, errors.Join(bolterrors.ErrTimeout, f.Close())
+		}
+	}
+}
+
+// openWhole opens the file, or the one that is put in its place when it is damaged.
+func openWhole(path string) (*bbolt.DB, *Damage, error) {
+	damage, err := mend(path, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	db, err := openFile(path)
+	if damaged := (damagedError{}); damage == nil && errors.As(err, &damaged) {
+		if damage, err = mend(path, damaged); err == nil {
+			db, err = openFile(path)
+		}
+	}
+	return db, damage, err
+}
+
+// mend replaces a file that is damaged, or that could not be opened because of it. Nobody, also of a release that does not
+// lock the directory, may write it meanwhile.
+func mend(path string, cause error) (*Damage, error) {
+	lock, err := lockFile(path, os.O_RDWR)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = lock.Close() }()
+	c, err := inspect(path)
+	if err == nil {
+		err = cause
+	}
+	if err == nil || !errors.As(err, new(damagedError)) {
+		return nil, err
+	}
+	damage, err := replace(path, c, err, time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("it is damaged, and could not be replaced: %w", err)
+	}
+	return damage, nil
+}
+
+func openFile(path string) (db *bbolt.DB, err error) {
+	err = guard(func() error {
+		if db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType}); err != nil {
+			return err
+		}
+		return db.Update(prepare)
+	})
+	if err != nil && db != nil {
+		err = errors.Join(err, db.Close())
+	}
+	return db, err
 }
 
 // prepare makes what a new file lacks and refuses a file of another schema.
 func prepare(tx *bbolt.Tx) error {
-	older := tx.Bucket([]byte(bucketTasks)) != nil && tx.Bucket([]byte(bucketFinished)) == nil
 	for _, name := range []string{bucketTasks, bucketOrder, bucketOpen, bucketFinished, bucketSettings, bucketMeta} {
 		if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
 			return fmt.Errorf("make bucket %s: %w", name, err)
 		}
 	}
-	if older {
-		if err := dateFinished(tx, time.Now()); err != nil {
-			return err
-		}
-	}
 	meta := tx.Bucket([]byte(bucketMeta))
-	found := meta.Get([]byte(keySchema))
-	if found == nil {
-		return meta.Put([]byte(keySchema), []byte(strconv.Itoa(schema)))
-	}
-	if string(found) != strconv.Itoa(schema) {
+	switch found := string(meta.Get([]byte(keySchema))); found {
+	case strconv.Itoa(schema):
+		return nil
+	case strconv.Itoa(schemaBare):
+		if err := upgrade(tx, time.Now()); err != nil {
+			return fmt.Errorf("bring schema %s to %d: %w", found, schema, err)
+		}
+	case "":
+	default:
 		return fmt.Errorf("its schema is %s, and this release reads %d", found, schema)
 	}
-	return nil
+	return meta.Put([]byte(keySchema), []byte(strconv.Itoa(schema)))
 }
 
-// dateFinished dates the tasks of a file that does not tell when they finished: as if that were now, so that they are kept
-// for too long rather than not long enough.
-func dateFinished(tx *bbolt.Tx, now time.Time) error {
-	var over []store.Task
-	err := tx.Bucket([]byte(bucketTasks)).ForEach(func(id, _ []byte) error {
-		if t, err := read(tx, string(id)); err == nil && !t.Open { // a damaged one is not the business of this
-			t.Finished = now
-			over = append(over, t)
+// upgrade gives a file checksums. It does not tell when its tasks finished: they count as finished now, so that they are
+// kept for too long rather than not long enough.
+func upgrade(tx *bbolt.Tx, now time.Time) error {
+	tasks, settings := make(map[string]store.Task), make(map[string][]byte)
+	err := tx.Bucket([]byte(bucketTasks)).ForEach(func(id, data []byte) error {
+		t := store.Task{ID: string(id)}
+		if err := json.Unmarshal(data, &t); err != nil {
+			return fmt.Errorf("task %s: %w", id, err)
 		}
+		if !t.Open {
+			t.Finished = now
+		}
+		tasks[t.ID] = t
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	for _, t := range over {
+	_ = tx.Bucket([]byte(bucketSettings)).ForEach(func(name, value []byte) error {
+		settings[string(name)] = slices.Clone(value)
+		return nil
+	})
+	for _, t := range tasks {
 		if err := write(tx, t); err != nil {
-			return fmt.Errorf("date task %s: %w", t.ID, err)
+			return err
+		}
+	}
+	for name, value := range settings {
+		if err := keepSetting(tx, name, value); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -127,7 +225,7 @@ func dateFinished(tx *bbolt.Tx, now time.Time) error {
 
 // Close lets another process have the file.
 func (s *Store) Close() error {
-	if err := s.db.Close(); err != nil {
+	if err := errors.Join(s.db.Close(), s.lock.Close()); err != nil {
 		return fmt.Errorf("store: close: %w", err)
 	}
 	return nil
@@ -165,7 +263,7 @@ func (s *Store) Put(ctx context.Context, t store.Task) (uint64, error) {
 		if old.Version != t.Version {
 			return store.ErrConflict
 		}
-		if err := tx.Bucket([]byte(bucketFinished)).Delete(orderKey(old.Finished, t.ID)); err != nil {
+		if err := unindex(tx, old); err != nil {
 			return err
 		}
 		t.Created = old.Created
@@ -196,11 +294,7 @@ func remove(tx *bbolt.Tx, id string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(
-		tx.Bucket([]byte(bucketTasks)).Delete([]byte(id)),
-		tx.Bucket([]byte(bucketOrder)).Delete(orderKey(t.Created, id)),
-		tx.Bucket([]byte(bucketOpen)).Delete([]byte(id)),
-		tx.Bucket([]byte(bucketFinished)).Delete(orderKey(t.Finished, id)))
+	return errors.Join(tx.Bucket([]byte(bucketTasks)).Delete([]byte(id)), unindex(tx, t))
 }
 
 // Open answers the IDs of the tasks that are open.
@@ -244,7 +338,7 @@ func (s *Store) Setting(ctx context.Context, name string) ([]byte, error) {
 // SetSetting keeps a value under name.
 func (s *Store) SetSetting(ctx context.Context, name string, value []byte) error {
 	return s.update(ctx, "keep setting "+name, func(tx *bbolt.Tx) error {
-		return tx.Bucket([]byte(bucketSettings)).Put([]byte(name), value)
+		return keepSetting(tx, name, value)
 	})
 }
 
@@ -272,34 +366,44 @@ func read(tx *bbolt.Tx, id string) (store.Task, error) {
 	if data == nil {
 		return store.Task{}, store.ErrNotFound
 	}
-	var r row
-	if err := json.Unmarshal(data, &r); err != nil {
-		return store.Task{}, fmt.Errorf("task %s is damaged: %w", id, err)
+	t, err := store.Decode(data)
+	if err != nil {
+		return store.Task{}, fmt.Errorf("task %s: %w", id, err)
 	}
-	return store.Task{
-		ID: id, Version: r.Version, Created: r.Created, Finished: r.Finished, Status: r.Status, Open: r.Open, Body: r.Body,
-	}, nil
+	return t, nil
 }
 
 func write(tx *bbolt.Tx, t store.Task) error {
-	data, err := json.Marshal(row{
-		Version: t.Version, Created: t.Created.UTC(), Finished: t.Finished.UTC(), Status: t.Status, Open: t.Open, Body: t.Body,
-	})
+	data, err := store.Encode(t)
 	if err != nil {
-		return fmt.Errorf("encode: %w", err)
-	}
-	id := []byte(t.ID)
-	if err := tx.Bucket([]byte(bucketTasks)).Put(id, data); err != nil {
 		return err
 	}
-	if err := tx.Bucket([]byte(bucketOrder)).Put(orderKey(t.Created, t.ID), []byte(t.Status)); err != nil {
+	if err := tx.Bucket([]byte(bucketTasks)).Put([]byte(t.ID), data); err != nil {
 		return err
 	}
-	if t.Open {
-		return tx.Bucket([]byte(bucketOpen)).Put(id, nil)
+	for _, k := range indexKeys(t) {
+		if err := tx.Bucket([]byte(k.bucket)).Put(k.key, []byte(k.value)); err != nil {
+			return err
+		}
 	}
-	if err := tx.Bucket([]byte(bucketOpen)).Delete(id); err != nil || t.Finished.IsZero() {
+	return nil
+}
+
+// unindex takes back what the buckets say of a task.
+func unindex(tx *bbolt.Tx, t store.Task) error {
+	for _, k := range indexKeys(t) {
+		if err := tx.Bucket([]byte(k.bucket)).Delete(k.key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keepSetting writes a setting and its checksum.
+func keepSetting(tx *bbolt.Tx, name string, value []byte) error {
+	b := tx.Bucket([]byte(bucketSettings))
+	if err := b.Put([]byte(sumPrefix+name), []byte(settingSum(name, value))); err != nil {
 		return err
 	}
-	return tx.Bucket([]byte(bucketFinished)).Put(orderKey(t.Finished, t.ID), nil)
+	return b.Put([]byte(name), value)
 }

@@ -69,81 +69,68 @@ func TestAnotherSchemaIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = db.Update(func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketMeta)).Put([]byte(keySchema), []byte("2")) })
+	err = db.Update(func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketMeta)).Put([]byte(keySchema), []byte("3")) })
 	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), "schema is 2") {
+	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), "schema is 3") {
 		t.Errorf("got %v, want an error about the schema", err)
 	}
 }
 
-// A file of a release that did not date the ends of tasks: they count from now on.
-func TestTasksOfAnOlderRelease(t *testing.T) {
+// A file of a release without checksums, which did not tell when tasks finished: that counts from now on.
+func TestAFileOfAnOlderRelease(t *testing.T) {
 	dir := t.TempDir()
-	s, err := Open(dir)
+	db, err := bbolt.Open(filepath.Join(dir, fileName), 0o600, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for id, open := range map[string]bool{"over": false, "open": true} {
-		if err := s.Create(t.Context(), store.Task{ID: id, Created: time.Unix(1, 0), Status: "finished", Open: open}); err != nil {
-			t.Fatal(err)
+	err = db.Update(func(tx *bbolt.Tx) error {
+		var errs []error
+		for _, put := range []struct{ bucket, key, value string }{
+			{bucketMeta, keySchema, "1"},
+			{bucketSettings, "x", "value"},
+			{bucketTasks, "over", `{"Version":3,"Created":"1970-01-01T00:00:01Z","Status":"finished","Open":false,"Body":"Ym9keQ=="}`},
+			{bucketTasks, "open", `{"Version":2,"Created":"1970-01-01T00:00:01Z","Status":"paused","Open":true,"Body":"Ym9keQ=="}`},
+			{bucketOrder, string(orderKey(time.Unix(1, 0), "over")), "finished"},
+			{bucketOrder, string(orderKey(time.Unix(1, 0), "open")), "paused"},
+			{bucketOpen, "open", ""},
+		} {
+			b, err := tx.CreateBucketIfNotExists([]byte(put.bucket))
+			if err != nil {
+				return err
+			}
+			errs = append(errs, b.Put([]byte(put.key), []byte(put.value)))
 		}
-	}
-	err = s.db.Update(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte(bucketFinished)) })
-	if err := errors.Join(err, s.Close()); err != nil {
+		return errors.Join(errs...)
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
 	}
 	begin := time.Now()
 	for range 2 { // it is done once
-		again := open(t, dir)
-		if got, err := again.Finished(t.Context(), begin, 10); err != nil || len(got) != 0 {
+		s, err := Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Damage() != nil {
+			t.Fatalf("it is taken for damaged: %+v", s.Damage())
+		}
+		k, err := s.Get(t.Context(), "open")
+		if err != nil || k.Version != 2 || string(k.Body) != "body" || k.Status != "paused" {
+			t.Errorf("a task: %+v, %v", k, err)
+		}
+		if v, err := s.Setting(t.Context(), "x"); err != nil || string(v) != "value" {
+			t.Errorf("a setting: %q, %v", v, err)
+		}
+		if got, err := s.Finished(t.Context(), begin, 10); err != nil || len(got) != 0 {
 			t.Errorf("finished before: %v, %v", got, err)
 		}
-		if got, err := again.Finished(t.Context(), time.Now().Add(time.Hour), 10); err != nil || len(got) != 1 || got[0] != "over" {
+		if got, err := s.Finished(t.Context(), time.Now().Add(time.Hour), 10); err != nil || len(got) != 1 || got[0] != "over" {
 			t.Errorf("finished: %v, %v", got, err)
 		}
-		if err := again.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func TestWhatIsNoStoreIsRefused(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, fileName), []byte(strings.Repeat("not a store ", 1000)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), fileName) {
-		t.Errorf("got %v, want an error naming the file", err)
-	}
-}
-
-// One damaged task must not take the others with it.
-func TestADamagedTask(t *testing.T) {
-	s, err := Open(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
 		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	for _, id := range []string{"good", "bad"} {
-		if err := s.Create(t.Context(), store.Task{ID: id, Created: time.Unix(1, 0), Open: true}); err != nil {
 			t.Fatal(err)
 		}
-	}
-	damage := func(tx *bbolt.Tx) error { return tx.Bucket([]byte(bucketTasks)).Put([]byte("bad"), []byte("{")) }
-	if err := s.db.Update(damage); err != nil {
-		t.Fatal(err)
-	}
-	_, err = s.Get(t.Context(), "bad")
-	if err == nil || errors.Is(err, store.ErrNotFound) || !strings.Contains(err.Error(), "bad is damaged") {
-		t.Errorf("got %v, want an error that names the task", err)
-	}
-	if _, err := s.Get(t.Context(), "good"); err != nil {
-		t.Error(err)
 	}
 }

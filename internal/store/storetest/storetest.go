@@ -89,8 +89,8 @@ func ids(tasks []store.Task) []string {
 }
 
 func equal(a, b store.Task) bool {
-	return a.ID == b.ID && a.Version == b.Version && a.Created.Equal(b.Created) && a.Finished.Equal(b.Finished) && a.Status == b.Status && a.Open == b.Open &&
-		bytes.Equal(a.Body, b.Body)
+	return a.ID == b.ID && a.Version == b.Version && a.Created.Equal(b.Created) && a.Finished.Equal(b.Finished) &&
+		a.Status == b.Status && a.Open == b.Open && bytes.Equal(a.Body, b.Body)
 }
 
 func testLifeOfATask(t *testing.T, h Harness) {
