@@ -300,22 +300,25 @@ func TestTheRulesTellOrderFromDisorder(t *testing.T) {
 	is := func(s Status) outcome { return outcome{status: s} }
 	unknown, refused := outcome{unknown: true}, outcome{refused: true}
 	started := one("Started", 1, 2, outcome{})
+	type steps = []porcupine.Operation
+	pause, stop := one("Pause", 3, 4, outcome{}), one("Stop", 3, 4, outcome{})
+	describe := func(s Status) porcupine.Operation { return one("Describe", 5, 6, is(s)) }
 	for name, c := range map[string]struct {
-		then []porcupine.Operation
+		then steps
 		want porcupine.CheckResult
 	}{
-		"a pause is seen":           {[]porcupine.Operation{one("Pause", 3, 4, outcome{}), one("Describe", 5, 6, is(Paused))}, porcupine.Ok},
-		"a pause is not seen":       {[]porcupine.Operation{one("Pause", 3, 4, outcome{}), one("Describe", 5, 6, is(Recording))}, porcupine.Illegal},
-		"a pause at the same time":  {[]porcupine.Operation{one("Pause", 3, 7, outcome{}), one("Describe", 5, 6, is(Recording))}, porcupine.Ok},
-		"a pause that may not be":   {[]porcupine.Operation{one("Pause", 3, 99, unknown), one("Describe", 5, 6, is(Recording))}, porcupine.Ok},
-		"a pause that may be":       {[]porcupine.Operation{one("Pause", 3, 99, unknown), one("Describe", 5, 6, is(Paused))}, porcupine.Ok},
-		"a pause that is undone":    {[]porcupine.Operation{one("Describe", 3, 4, is(Paused))}, porcupine.Illegal},
-		"a pause after the end":     {[]porcupine.Operation{one("Stop", 3, 4, outcome{}), one("Pause", 5, 6, outcome{})}, porcupine.Illegal},
-		"refused without a reason":  {[]porcupine.Operation{one("Pause", 3, 4, refused)}, porcupine.Illegal},
-		"refused after the end":     {[]porcupine.Operation{one("Stop", 3, 4, outcome{}), one("Pause", 5, 6, refused)}, porcupine.Ok},
-		"a stop that does not last": {[]porcupine.Operation{one("Stop", 3, 4, outcome{}), one("Describe", 5, 6, is(Paused))}, porcupine.Illegal},
+		"a pause is seen":           {steps{pause, describe(Paused)}, porcupine.Ok},
+		"a pause is not seen":       {steps{pause, describe(Recording)}, porcupine.Illegal},
+		"a pause at the same time":  {steps{one("Pause", 3, 7, outcome{}), describe(Recording)}, porcupine.Ok},
+		"a pause that may not be":   {steps{one("Pause", 3, 99, unknown), describe(Recording)}, porcupine.Ok},
+		"a pause that may be":       {steps{one("Pause", 3, 99, unknown), describe(Paused)}, porcupine.Ok},
+		"a pause that nobody asked": {steps{describe(Paused)}, porcupine.Illegal},
+		"a pause after the end":     {steps{stop, one("Pause", 5, 6, outcome{})}, porcupine.Illegal},
+		"refused without a reason":  {steps{one("Pause", 3, 4, refused)}, porcupine.Illegal},
+		"refused after the end":     {steps{stop, one("Pause", 5, 6, refused)}, porcupine.Ok},
+		"a stop that does not last": {steps{stop, describe(Paused)}, porcupine.Illegal},
 	} {
-		seen := append([]porcupine.Operation{started}, c.then...)
+		seen := append(steps{started}, c.then...)
 		if got := porcupine.CheckOperationsTimeout(rules(), seen, time.Minute); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
