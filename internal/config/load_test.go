@@ -346,8 +346,9 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(blocks))
 	f.Add([]byte(`engine { fps = [for x in [1, 2] : x]... }`))
 	f.Add([]byte(`storage "a" "b" { env = { a = null } }`))
-	f.Add([]byte(blocks + "data_dir = " + strings.Repeat("[for x in [1, 2, 3, 4, 5, 6, 7, 8] : ", 20) + "x" + strings.Repeat("]", 20)))
-	f.Add([]byte(blocks + "data_dir = \"" + strings.Repeat("%{for x in [1, 2, 3, 4, 5, 6, 7, 8]}", 20) + strings.Repeat("%{endfor}", 20) + "\""))
+	const loop = "for x in [1, 2, 3, 4, 5, 6, 7, 8]"
+	f.Add([]byte(blocks + "data_dir = " + strings.Repeat("["+loop+" : ", 20) + "x" + strings.Repeat("]", 20)))
+	f.Add([]byte(blocks + "data_dir = \"" + strings.Repeat("%{"+loop+"}", 20) + strings.Repeat("%{endfor}", 20) + "\""))
 	for _, open := range []string{"[", "{", "(", "{a=", "\"${", "-", "!", "a ? ", "a.", "a[", "<<E\n"} {
 		f.Add([]byte("data_dir = " + strings.Repeat(open, 500)))
 	}

@@ -39,6 +39,5 @@ func nestedLoops(file *hcl.File) []error {
 		return nil
 	}
 	l := &loops{}
-	hclsyntax.Walk(body, l)
-	return l.errs
+	return append(asErrors(hclsyntax.Walk(body, l)), l.errs...)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -48,7 +49,7 @@ func FuzzJournal(f *testing.F) {
 	f.Add(whole)
 	f.Add(whole[:len(whole)-3])
 	f.Add(whole[1:])
-	f.Add(append(whole[:len(whole):len(whole)], make([]byte, 4096)...)) // zeros, as after a power cut
+	f.Add(append(slices.Clip(whole), make([]byte, 4096)...)) // zeros, as after a power cut
 	f.Add([]byte("\xff\xff\xff\xff\x00\x00\x00\x00"))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {

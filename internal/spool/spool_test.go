@@ -289,7 +289,8 @@ func checkCut(t *testing.T, l laid, dir string, journal []byte, size, pictures i
 	}
 	defer func() { must(t, s.Remove()) }()
 	if got := s.Facts(); got.Pictures != pictures || (got.Covered > 0) != (pictures > 0) {
-		t.Fatalf("%d bytes of the run, %d of the journal: %d pictures up to %v, want %d", size, len(journal), got.Pictures, got.Covered, pictures)
+		t.Fatalf("%d bytes of the run, %d of the journal: %d pictures up to %v, want %d",
+			size, len(journal), got.Pictures, got.Covered, pictures)
 	}
 	atEnd := slices.ContainsFunc(l.ends, func(end int64) bool { return int64(size) == end || int64(size) == end-1 })
 	switch {

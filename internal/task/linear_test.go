@@ -111,8 +111,9 @@ func (h *history) check(t *testing.T, id string) {
 	}
 }
 
-// perform has a worker's puppet obey, and say all that a worker says.
-func (h *history) perform(w *puppet, begin <-chan struct{}) error {
+// perform has a worker's puppet obey, and say all that a worker says. It takes its time, so that the callers have gone on
+// when it is heard.
+func (h *history) perform(w *puppet, begin <-chan struct{}, dawdle func()) error {
 	const client = crowdSize // behind the callers
 	say := func(what string, b control.Body) error {
 		call := h.now()
@@ -136,6 +137,7 @@ func (h *history) perform(w *puppet, begin <-chan struct{}) error {
 				return errors.New("the commands ended without a Stop")
 			}
 			w.Applied(c.Number)
+			dawdle()
 			switch c.Kind {
 			case control.CommandPause: // the caller has seen to the status: these two may change nothing any more
 				err = say("", control.Paused{})
@@ -189,6 +191,14 @@ func (c *crowd) meet(m *Manager) {
 	c.changed = make(chan struct{})
 }
 
+// dawdle waits until a few more actions were taken, or there are no more.
+func (c *crowd) dawdle() {
+	deadline := time.Now().Add(patience)
+	for from := c.taken.Load(); c.taken.Load() < min(from+2*crowdTasks, crowdSize*crowdActions) && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // caller takes its actions at random. Stop is rare, and comes late.
 func (c *crowd) caller(client int, rng *rand.Rand) {
 	for n := range crowdActions {
@@ -239,7 +249,7 @@ func (c *crowd) take(m *Manager, client int, id, action string) bool {
 // Many callers act at once on a few tasks, over hosts that come and go: what each was answered can be explained by one
 // order, and a Stop that was answered wins.
 func TestEveryHistoryHasAnOrder(t *testing.T) {
-	for round := range uint64(3) {
+	for round := range uint64(6) {
 		t.Run(fmt.Sprint("round ", round), func(t *testing.T) { crowdRound(t, round) })
 	}
 }
@@ -257,7 +267,7 @@ func crowdRound(t *testing.T, seed uint64) {
 		c.histories[id] = seen
 		begin[i] = make(chan struct{})
 		workers.Go(func() {
-			if err := seen.perform(w, begin[i]); err != nil {
+			if err := seen.perform(w, begin[i], c.dawdle); err != nil {
 				t.Errorf("the worker of %s: %v", id, err)
 			}
 		})
@@ -300,22 +310,25 @@ func TestTheRulesTellOrderFromDisorder(t *testing.T) {
 	is := func(s Status) outcome { return outcome{status: s} }
 	unknown, refused := outcome{unknown: true}, outcome{refused: true}
 	started := one("Started", 1, 2, outcome{})
+	type steps = []porcupine.Operation
+	pause, stop := one("Pause", 3, 4, outcome{}), one("Stop", 3, 4, outcome{})
+	describe := func(s Status) porcupine.Operation { return one("Describe", 5, 6, is(s)) }
 	for name, c := range map[string]struct {
-		then []porcupine.Operation
+		then steps
 		want porcupine.CheckResult
 	}{
-		"a pause is seen":           {[]porcupine.Operation{one("Pause", 3, 4, outcome{}), one("Describe", 5, 6, is(Paused))}, porcupine.Ok},
-		"a pause is not seen":       {[]porcupine.Operation{one("Pause", 3, 4, outcome{}), one("Describe", 5, 6, is(Recording))}, porcupine.Illegal},
-		"a pause at the same time":  {[]porcupine.Operation{one("Pause", 3, 7, outcome{}), one("Describe", 5, 6, is(Recording))}, porcupine.Ok},
-		"a pause that may not be":   {[]porcupine.Operation{one("Pause", 3, 99, unknown), one("Describe", 5, 6, is(Recording))}, porcupine.Ok},
-		"a pause that may be":       {[]porcupine.Operation{one("Pause", 3, 99, unknown), one("Describe", 5, 6, is(Paused))}, porcupine.Ok},
-		"a pause that is undone":    {[]porcupine.Operation{one("Describe", 3, 4, is(Paused))}, porcupine.Illegal},
-		"a pause after the end":     {[]porcupine.Operation{one("Stop", 3, 4, outcome{}), one("Pause", 5, 6, outcome{})}, porcupine.Illegal},
-		"refused without a reason":  {[]porcupine.Operation{one("Pause", 3, 4, refused)}, porcupine.Illegal},
-		"refused after the end":     {[]porcupine.Operation{one("Stop", 3, 4, outcome{}), one("Pause", 5, 6, refused)}, porcupine.Ok},
-		"a stop that does not last": {[]porcupine.Operation{one("Stop", 3, 4, outcome{}), one("Describe", 5, 6, is(Paused))}, porcupine.Illegal},
+		"a pause is seen":           {steps{pause, describe(Paused)}, porcupine.Ok},
+		"a pause is not seen":       {steps{pause, describe(Recording)}, porcupine.Illegal},
+		"a pause at the same time":  {steps{one("Pause", 3, 7, outcome{}), describe(Recording)}, porcupine.Ok},
+		"a pause that may not be":   {steps{one("Pause", 3, 99, unknown), describe(Recording)}, porcupine.Ok},
+		"a pause that may be":       {steps{one("Pause", 3, 99, unknown), describe(Paused)}, porcupine.Ok},
+		"a pause that nobody asked": {steps{describe(Paused)}, porcupine.Illegal},
+		"a pause after the end":     {steps{stop, one("Pause", 5, 6, outcome{})}, porcupine.Illegal},
+		"refused without a reason":  {steps{one("Pause", 3, 4, refused)}, porcupine.Illegal},
+		"refused after the end":     {steps{stop, one("Pause", 5, 6, refused)}, porcupine.Ok},
+		"a stop that does not last": {steps{stop, describe(Paused)}, porcupine.Illegal},
 	} {
-		seen := append([]porcupine.Operation{started}, c.then...)
+		seen := append(steps{started}, c.then...)
 		if got := porcupine.CheckOperationsTimeout(rules(), seen, time.Minute); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}

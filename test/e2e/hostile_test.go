@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"image"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -32,9 +33,7 @@ func visitPage(t *testing.T, page string, more map[string]any) visit {
 		"RecordURL": v.server.URL(page), "Width": 640, "Height": 360,
 		"Output": map[string]any{"Video": map[string]any{"Fps": 15}},
 	}
-	for member, value := range more {
-		data[member] = value
-	}
+	maps.Copy(data, more)
 	v.task = start(t, v.host, data)
 	return v
 }

@@ -19,7 +19,8 @@ import (
 func unopened(t *testing.T, host *product.Host, task, code, words string) product.Description {
 	t.Helper()
 	d := await(t, host, task, "finished")
-	if r := d.Result; r == nil || r.ErrorCode != code || !strings.Contains(r.ErrorMessage, words) || len(r.Videos) != 0 || d.StartTime != 0 {
+	r := d.Result
+	if r == nil || r.ErrorCode != code || !strings.Contains(r.ErrorMessage, words) || len(r.Videos) != 0 || d.StartTime != 0 {
 		t.Errorf("result %+v, want %s: …%s…", d.Result, code, words)
 	}
 	if entries, err := os.ReadDir(host.Files); err != nil || len(entries) > 0 {
