@@ -56,7 +56,9 @@ func (m moment) recording() bool {
 }
 
 // ended says that nothing is captured any more.
-func (m moment) ended() bool { return slices.Contains([]moment{stopped, transcode, upload, callback}, m) }
+func (m moment) ended() bool {
+	return slices.Contains([]moment{stopped, transcode, upload, callback}, m)
+}
 
 // cell is one way to die.
 type cell struct {

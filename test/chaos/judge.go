@@ -17,7 +17,7 @@ type seen struct {
 	again   time.Duration // from the strike to the first picture behind it
 	cut     time.Duration // time that is absent at the strike
 	missing int           // pictures left out elsewhere
-	sync    float64       // sound minus picture, the worst, in milliseconds
+	sync    float64       // sound minus picture, four fifths of all flashes at the most, in milliseconds
 	seconds float64       // of the file
 }
 
@@ -37,7 +37,7 @@ func look(ctx context.Context, file string, loads []pages.Report, struck time.Ti
 	}
 	s := seen{missing: report.Missing, seconds: report.AudioSeconds}
 	if report.PlusHalfFrame != nil {
-		s.sync = report.PlusHalfFrame.Worst
+		s.sync = report.PlusHalfFrame.P80 // a flash whose beep a cut has touched says nothing
 	}
 	after := slices.IndexFunc(shown, func(t time.Time) bool { return t.After(struck) })
 	switch {

@@ -228,6 +228,16 @@ func (h *Host) File(task string, v Video) string {
 	return filepath.Join(h.Files, task, filepath.FromSlash(v.Filename))
 }
 
+// PID is the host's process.
+func (h *Host) PID() int { return h.run.PID() }
+
+// Ended waits for the end of a host that was killed.
+func (h *Host) Ended(ctx context.Context) error {
+	h.client.CloseIdleConnections()
+	_, err := h.run.child.Wait(ctx)
+	return err
+}
+
 // Below are the processes that the host started, and those that these started.
 func (h *Host) Below() ([]processes.Process, error) { return processes.Below(h.run.PID()) }
 
