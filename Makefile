@@ -37,6 +37,11 @@ test: ## run every test: units, plugin conformance over gRPC, recordings in a re
 	@hack/deps.sh $(TEST_PACKAGES)
 	@hack/test.sh
 
+.PHONY: chaos
+chaos: build ## kill and freeze each process at each moment of a recording; about two hours, in pieces: CHAOS="-only worker"
+	@hack/deps.sh $(TEST_PACKAGES)
+	@go run ./test/chaos $(CHAOS)
+
 .PHONY: fuzz
 fuzz: ## look for inputs that break a reader or parser, FUZZTIME (1m) for each
 	@hack/deps.sh $(TEST_PACKAGES)
