@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -48,7 +46,7 @@ func (t table) find(c component, hostPID int) ([]processes.Process, error) {
 }
 
 func is(p processes.Process, c component, hostPID int) bool {
-	args := arguments(p.PID)
+	args, _ := processes.Arguments(p.PID) // none: it has ended
 	has := func(word string) bool {
 		return slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, word) })
 	}
@@ -69,18 +67,6 @@ func is(p processes.Process, c component, hostPID int) bool {
 		return p.Name == "ffmpeg" && has("pipe:0")
 	}
 	return false
-}
-
-func arguments(pid int) []string {
-	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	if err != nil {
-		return nil
-	}
-	var args []string
-	for _, a := range bytes.Split(bytes.TrimSuffix(line, []byte{0}), []byte{0}) {
-		args = append(args, string(a))
-	}
-	return args
 }
 
 // strike waits until a component is there and sends it the signal.

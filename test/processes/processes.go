@@ -88,6 +88,15 @@ func Memory(pid int) int64 {
 	return 0
 }
 
+// Arguments is the process's command line; nil for one that has ended, and for the kernel's own.
+func Arguments(pid int) ([]string, error) {
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil || len(line) == 0 {
+		return nil, err
+	}
+	return strings.Split(strings.TrimSuffix(string(line), "\x00"), "\x00"), nil
+}
+
 // parse reads a line of /proc/PID/stat. The name stands in parentheses and may hold any byte, parentheses too.
 func parse(line []byte) (Process, bool) {
 	open, closed := bytes.IndexByte(line, '('), bytes.LastIndexByte(line, ')')
