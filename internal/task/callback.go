@@ -79,7 +79,7 @@ func (a *actor) send(ctx context.Context, r Record) {
 	url, err := a.store.callbackURL(r)
 	if err != nil {
 		a.log.Error("the callback cannot be made", "err", err)
-		outcome = callback.Outcome{Gone: true, Problem: "EKEY:the host's sealing key is not the one that the callback's URL was sealed with"}
+		outcome = callback.Outcome{Gone: true, Problem: "EKEY:the host's sealing key is not the one that the URL was sealed with"}
 	} else {
 		m := callback.Message{URL: url, ID: r.Callback.ID, At: a.options.Clock.Wall(), Body: r.Callback.Body}
 		if outcome, err = a.store.send(ctx, m); err != nil {

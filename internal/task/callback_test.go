@@ -284,7 +284,7 @@ func TestTheNextHostGoesOnCalling(t *testing.T) {
 		t.Run(strconv.Itoa(failures), func(t *testing.T) {
 			e := newEndpoint(t, func(w http.ResponseWriter, _ *http.Request, n int) {
 				if n <= failures {
-					w.WriteHeader(503)
+					w.WriteHeader(http.StatusServiceUnavailable)
 				}
 			})
 			slow := func(o *Options) {
@@ -404,7 +404,7 @@ func TestTasksWithoutAWorkerAreCalledBackFor(t *testing.T) {
 		h.down()
 		hurry(t, h, id)
 		h.up()
-		h.wantResult(id, CodeCallbackFailed, untold+"EKEY:the host's sealing key is not the one that the callback's URL was sealed with")
+		h.wantResult(id, CodeCallbackFailed, untold+"EKEY:the host's sealing key is not the one that the URL was sealed with")
 		h.over(id)
 	})
 }
@@ -498,7 +498,7 @@ func TestADrainAndCallbacks(t *testing.T) {
 	proceed := make(chan struct{})
 	e := newEndpoint(t, func(w http.ResponseWriter, _ *http.Request, _ int) {
 		<-proceed
-		w.WriteHeader(503)
+		w.WriteHeader(http.StatusServiceUnavailable)
 	})
 	h := newHost(t, patient, nil)
 	id, w := h.startFor(e.URL)
