@@ -330,8 +330,9 @@ func TestAHostThatEndsRightAfterASend(t *testing.T) {
 		moody := &moodyStore{}
 		e := newEndpoint(t, func(_ http.ResponseWriter, _ *http.Request, n int) { moody.failing.Store(n == 1) })
 		h := newHost(t, func(o *Options) { moody.Store, o.Store = o.Store, moody }, nil)
-		id, w := h.startFor(e.URL)
-		w.succeed(t)
+		const id = "task-0"
+		h.crowd(1, func(int) string { return e.URL }, nil) // no worker that has something to store
+		h.up()
 		until(t, "the outcome is tried to be stored", func() bool { return strings.Contains(h.log.String(), "was not stored") })
 		h.wantStatus(id, Callback)
 		h.restart() // as if it had been killed: the store knows nothing of the answer
@@ -346,8 +347,9 @@ func TestAFullDiskDuringACallback(t *testing.T) {
 	moody := &moodyStore{}
 	e := newEndpoint(t, func(http.ResponseWriter, *http.Request, int) { moody.failing.Store(true) })
 	h := newHost(t, func(o *Options) { moody.Store, o.Store = o.Store, moody }, nil)
-	id, w := h.startFor(e.URL)
-	w.succeed(t)
+	const id = "task-0"
+	h.crowd(1, func(int) string { return e.URL }, nil)
+	h.up()
 	until(t, "the outcome is tried to be stored", func() bool { return strings.Contains(h.log.String(), "was not stored") })
 	moody.failing.Store(false)
 	h.wantResult(id, "", "")
@@ -578,7 +580,7 @@ func alter(t *testing.T, h *host, f func(store.Store)) {
 	}
 }
 
-// crowd brings a host up whose store holds that many tasks more. They have ended, and their callers are to be told.
+// crowd takes a host down and puts that many tasks into its store. They have ended, and their callers are to be told.
 func (h *host) crowd(n int, url func(i int) string, more func(*Record)) {
 	h.t.Helper()
 	seal := h.sealer
