@@ -146,13 +146,15 @@ func TestAnswers(t *testing.T) {
 		retryAfter string
 		want       callback.Outcome
 	}{
-		"200":               {200, "", callback.Outcome{Accepted: true}},
-		"204":               {204, "5", callback.Outcome{Accepted: true}},
-		"299":               {299, "", callback.Outcome{Accepted: true}},
-		"304":               {304, "", callback.Outcome{Problem: "304:the endpoint redirects, which is not followed"}},
-		"400":               {400, "", callback.Outcome{Problem: "400:the endpoint refused it with status code 400"}},
-		"410":               {410, "9", callback.Outcome{Gone: true, Problem: "410:the endpoint wants no more callbacks"}},
-		"429 with a wait":   {429, "7", callback.Outcome{Wait: 7 * time.Second, Problem: "429:the endpoint refused it with status code 429"}},
+		"200": {200, "", callback.Outcome{Accepted: true}},
+		"204": {204, "5", callback.Outcome{Accepted: true}},
+		"299": {299, "", callback.Outcome{Accepted: true}},
+		"304": {304, "", callback.Outcome{Problem: "304:the endpoint redirects, which is not followed"}},
+		"400": {400, "", callback.Outcome{Problem: "400:the endpoint refused it with status code 400"}},
+		"410": {410, "9", callback.Outcome{Gone: true, Problem: "410:the endpoint wants no more callbacks"}},
+		"429 with a wait": {
+			429, "7", callback.Outcome{Wait: 7 * time.Second, Problem: "429:the endpoint refused it with status code 429"},
+		},
 		"500 with a wait":   {500, "1", callback.Outcome{Wait: time.Second, Problem: "500:the endpoint refused it with status code 500"}},
 		"503":               {503, "", callback.Outcome{Problem: "503:the endpoint refused it with status code 503"}},
 		"503 with nonsense": {503, "-1; soon", callback.Outcome{Problem: "503:the endpoint refused it with status code 503"}},
@@ -181,7 +183,7 @@ func TestAnswers(t *testing.T) {
 	}
 	url := endpoint(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))
-		w.WriteHeader(429)
+		w.WriteHeader(http.StatusTooManyRequests)
 	})
 	if got := send(t, newSender(t, callback.Options{}), url); got.Wait > time.Hour || got.Wait < time.Hour-patience {
 		t.Errorf("a time in an hour is a wait of %v", got.Wait)
@@ -292,17 +294,19 @@ func TestEndlessAnswers(t *testing.T) {
 		tenGigabytes = 10 << 30
 		atOnce       = 16 << 20 // more than what is read, and what lies in the machine's buffers
 		head         = "HTTP/1.1 200 OK\r\n"
+		chunked      = head + "Transfer-Encoding: chunked\r\n\r\n"
 		wrong        = "EPROTO:the endpoint does not speak HTTP as it should"
 	)
+	many := strings.Repeat("x", 1<<16)
 	for name, c := range map[string]struct {
 		head, endless string
 		want          callback.Outcome
 	}{
 		"ten gigabytes": {
-			head + "Content-Length: " + strconv.Itoa(tenGigabytes) + "\r\n\r\n", strings.Repeat("x", 1<<16), callback.Outcome{Accepted: true},
+			head + "Content-Length: " + strconv.Itoa(tenGigabytes) + "\r\n\r\n", many, callback.Outcome{Accepted: true},
 		},
 		"chunks": {
-			head + "Transfer-Encoding: chunked\r\n\r\n", "10000\r\n" + strings.Repeat("x", 1<<16) + "\r\n", callback.Outcome{Accepted: true},
+			chunked, "10000\r\n" + many + "\r\n", callback.Outcome{Accepted: true},
 		},
 		"gzip bombs":     {head + "Content-Encoding: gzip\r\n\r\n", bomb.String(), callback.Outcome{Accepted: true}},
 		"header":         {head, "X-A: " + strings.Repeat("b", 1000) + "\r\n", callback.Outcome{Problem: wrong}},
@@ -383,7 +387,7 @@ func TestNetworkFailures(t *testing.T) {
 			want: "ERR_NETWORK:the endpoint could not be connected to",
 		},
 		"another name's certificate": {
-			url: refuses, dial: &tls.CertificateVerificationError{Err: x509.HostnameError{Certificate: &x509.Certificate{}, Host: "CANARY"}},
+			url: refuses, dial: &tls.CertificateVerificationError{Err: x509.HostnameError{Host: "CANARY"}},
 			want: "ERR_TLS_CERT_ALTNAME_INVALID:the endpoint's certificate is for another name",
 		},
 		"an old certificate": {

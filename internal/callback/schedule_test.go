@@ -54,8 +54,8 @@ func TestThreeDays(t *testing.T) {
 	tries := run(t, callback.Standard(threeDays), always(refused()), 0, 0)
 	at := time.Duration(0)
 	want := []try{{0, callback.Again}}
-	for _, wait := range []time.Duration{1, 1, 1, 1, 30, 60, 120, 240, 480, 960, 1920} {
-		at += wait * time.Second
+	for _, seconds := range []float64{1, 1, 1, 1, 30, 60, 120, 240, 480, 960, 1920} {
+		at += time.Duration(seconds * float64(time.Second))
 		want = append(want, try{at, callback.Again})
 	}
 	for at += time.Hour; at < threeDays; at += time.Hour {

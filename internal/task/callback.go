@@ -79,7 +79,7 @@ func (a *actor) send(ctx context.Context, r Record) {
 	url, err := a.store.callbackURL(r)
 	if err != nil {
 		a.log.Error("the callback cannot be made", "err", err)
-		outcome = callback.Outcome{Gone: true, Problem: "EKEY:the host's sealing key is not the one that the callback's URL was sealed with"}
+		outcome = callback.Outcome{Gone: true, Problem: "EKEY:the host's sealing key is not the one that the URL was sealed with"}
 	} else {
 		m := callback.Message{URL: url, ID: r.Callback.ID, At: a.options.Clock.Wall(), Body: r.Callback.Body}
 		if outcome, err = a.store.send(ctx, m); err != nil {
@@ -96,21 +96,29 @@ func (a *actor) send(ctx context.Context, r Record) {
 func (a *actor) conclude(now time.Time, o callback.Outcome) error {
 	d, verdict := a.options.schedule().After(*a.record.Callback, o, now, rand.Float64()) //nolint:gosec // it spreads tries, no more
 	keep := func(r *Record) { r.Callback = &d }
+	var err error
 	switch verdict {
 	case callback.Again:
-		a.log.Info("the callback failed", "tries", d.Tries, "problem", o.Problem)
 		r := a.record
 		keep(&r)
-		return a.save(r)
+		err = a.save(r)
+	case callback.Accepted:
+		err = a.happen(Event{At: now, What: CallbackAccepted{}}, keep)
+	default:
+		err = a.happen(Event{At: now, What: CallbackGivenUp{Message: o.Problem}}, keep)
+	}
+	if err != nil {
+		return err
+	}
+	switch verdict {
 	case callback.Accepted:
 		a.log.Info("the callback was accepted", "tries", d.Tries)
-		return a.happen(Event{At: now, What: CallbackAccepted{}}, keep)
-	case callback.Late:
-		a.log.Warn("the callback failed, and will be tried again", "tries", d.Tries, "problem", o.Problem, "in", d.Due.Sub(now))
-	default:
+	case callback.GivenUp:
 		a.log.Warn("the callback is given up", "tries", d.Tries, "problem", o.Problem)
+	default:
+		a.log.Warn("the callback failed, and will be tried again", "tries", d.Tries, "problem", o.Problem, "in", d.Due.Sub(now))
 	}
-	return a.happen(Event{At: now, What: CallbackGivenUp{Message: o.Problem}}, keep)
+	return nil
 }
 
 // schedule is when callbacks are tried.

@@ -15,7 +15,13 @@ import (
 // serve starts a host that ends with the test, and must leave nothing behind. More than room may be in its configuration.
 func serve(t *testing.T, slots int, settings ...string) *product.Host {
 	t.Helper()
-	host, err := under().Serve(limit(t), t.TempDir(), slots, settings...)
+	return serveIn(t, t.TempDir(), slots, settings...)
+}
+
+// serveIn keeps the host's state below dir.
+func serveIn(t *testing.T, dir string, slots int, settings ...string) *product.Host {
+	t.Helper()
+	host, err := under().Serve(limit(t), dir, slots, settings...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,9 @@ import (
 // pollEach is how often the host is asked whether something has come about.
 const pollEach = 20 * time.Millisecond
 
+// CallbackSecret signs what hosts tell their callers.
+const CallbackSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
 // Host is a `recordhost serve` with a storage of its own.
 type Host struct {
 	Dir    string // holds everything of it
@@ -66,9 +69,10 @@ plugin_dir      = %q
 default_runtime = "here"
 default_storage = "files"
 api { listen = %q }
+callback { secret = %q }
 runtime "local" "here" { slots = %d }
 storage "blob" "files" { url = "file://%s" }
-`, p.Plugins, listen, slots, files)
+`, p.Plugins, listen, CallbackSecret, slots, files)
 }
 
 // freeAddress is a loopback address that nothing listens on.
