@@ -47,11 +47,11 @@ func (r *result) problem(format string, args ...any) {
 
 // trial is one cell being tried.
 type trial struct {
-	cell  cell
-	p     product.Product
-	world *world
-	dir   string
-	table table
+	cell   cell
+	p      product.Product
+	world  *world
+	dir    string
+	family *family
 
 	hostMu sync.Mutex
 	host   *product.Host
@@ -78,7 +78,8 @@ func try(ctx context.Context, c cell, p product.Product, dir string) (r result, 
 		return t.result, err
 	}
 	defer func() { err = errors.Join(err, t.world.close()) }()
-	if t.table, err = newTable(); err != nil {
+	t.family = newFamily(dir)
+	if t.p, err = install(p, dir); err != nil {
 		return t.result, err
 	}
 	if err := t.serve(ctx); err != nil {
@@ -94,6 +95,34 @@ func try(ctx context.Context, c cell, p product.Product, dir string) (r result, 
 	err = errors.Join(err, t.end(context.WithoutCancel(ctx)))
 	t.result.Took = time.Since(begin).Seconds()
 	return t.result, err
+}
+
+// install gives the trial binaries of its own, by which its processes are told from others.
+func install(p product.Product, dir string) (product.Product, error) {
+	own := product.At(filepath.Join(dir, "bin"))
+	if err := os.MkdirAll(own.Plugins, 0o755); err != nil {
+		return product.Product{}, err
+	}
+	plugins, err := filepath.Glob(filepath.Join(p.Plugins, "*"))
+	if err != nil {
+		return product.Product{}, err
+	}
+	for _, plugin := range plugins {
+		err = errors.Join(err, duplicate(plugin, filepath.Join(own.Plugins, filepath.Base(plugin))))
+	}
+	return own, errors.Join(err, duplicate(p.Binary, own.Binary))
+}
+
+// duplicate is a link, where the file systems allow one, or a copy.
+func duplicate(from, to string) error {
+	if os.Link(from, to) == nil {
+		return nil
+	}
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, 0o755)
 }
 
 // serve starts the host, or another one on the same directory.
@@ -120,6 +149,7 @@ func (t *trial) watch(ctx context.Context) {
 		t.traceMu.Lock()
 		task := t.task
 		t.traceMu.Unlock()
+		_, _ = t.family.alive() // it remembers them
 		if task == "" {
 			continue
 		}
@@ -256,7 +286,7 @@ func receive(ctx context.Context, c <-chan struct{}) error {
 // await waits until a component is there.
 func (t *trial) await(ctx context.Context, c component) error {
 	for {
-		found, err := t.table.find(c, t.now().PID())
+		found, err := t.family.find(c, t.now().PID())
 		if err != nil || len(found) > 0 {
 			return err
 		}
@@ -268,7 +298,7 @@ func (t *trial) await(ctx context.Context, c component) error {
 
 // strike kills or freezes the component, and does what an operator would then: start a killed host again.
 func (t *trial) strike(ctx context.Context) (err error) {
-	t.victims, t.struck, err = t.table.strike(ctx, t.cell, t.now().PID())
+	t.victims, t.struck, err = t.family.strike(ctx, t.cell, t.now().PID())
 	if err != nil {
 		return err
 	}
@@ -434,12 +464,14 @@ func (t *trial) leftovers(ctx context.Context) (names []string) {
 	for deadline := time.Now().Add(goneWithin); ; {
 		names = nil
 		for _, c := range []component{worker, chrome, renderer, ffmpeg} {
-			found, err := t.table.find(c, t.now().PID())
+			found, err := t.family.find(c, t.now().PID())
 			if err != nil {
 				return []string{err.Error()}
 			}
 			for _, p := range found {
-				names = append(names, fmt.Sprintf("%s (%d)", p.Name, p.PID))
+				if !p.Zombie {
+					names = append(names, fmt.Sprintf("%s (%d)", p.Name, p.PID))
+				}
 			}
 		}
 		if len(names) == 0 || time.Now().After(deadline) || wait(ctx, 100*time.Millisecond) != nil {

@@ -3,46 +3,69 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/recordhost/recordhost/test/processes"
 )
 
-// table is the processes that were born since a moment.
-type table struct {
-	before map[processes.Key]processes.Process
+// family is the processes of one trial: those that run a binary below its directory, and whatever these have started, even
+// when it has lost its parent since. Others of the same names may run on the machine; they are none of its business.
+type family struct {
+	dir string
+
+	mu   sync.Mutex
+	seen map[processes.Key]bool
 }
 
-func newTable() (table, error) {
-	all, err := processes.All()
-	return table{before: all}, err
-}
+func newFamily(dir string) *family { return &family{dir: dir, seen: map[processes.Key]bool{}} }
 
-// born lists the younger ones.
-func (t table) born() ([]processes.Process, error) {
+// alive lists them. It has to be called often, or one whose parent ends in between is missed.
+func (f *family) alive() ([]processes.Process, error) {
 	all, err := processes.All()
 	if err != nil {
 		return nil, err
 	}
+	byPID := map[int]processes.Key{}
+	for key := range all {
+		byPID[key.PID] = key
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for grown := true; grown; {
+		grown = false
+		for key, p := range all {
+			if !f.seen[key] && (f.seen[byPID[p.Parent]] || f.own(key.PID)) {
+				f.seen[key], grown = true, true
+			}
+		}
+	}
 	var found []processes.Process
 	for key, p := range all {
-		if _, old := t.before[key]; !old {
+		if f.seen[key] {
 			found = append(found, p)
 		}
 	}
 	return found, nil
 }
 
+// own says that a process runs a binary of the trial.
+func (f *family) own(pid int) bool {
+	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	return err == nil && strings.HasPrefix(exe, f.dir+"/")
+}
+
 // find answers the processes of a component. hostPID is the host's.
-func (t table) find(c component, hostPID int) ([]processes.Process, error) {
-	born, err := t.born()
+func (f *family) find(c component, hostPID int) ([]processes.Process, error) {
+	alive, err := f.alive()
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(born, func(p processes.Process) bool { return !is(p, c, hostPID) }), nil
+	return slices.DeleteFunc(alive, func(p processes.Process) bool { return !is(p, c, hostPID) }), nil
 }
 
 func is(p processes.Process, c component, hostPID int) bool {
@@ -70,9 +93,9 @@ func is(p processes.Process, c component, hostPID int) bool {
 }
 
 // strike waits until a component is there and sends it the signal.
-func (t table) strike(ctx context.Context, c cell, hostPID int) ([]processes.Process, time.Time, error) {
+func (f *family) strike(ctx context.Context, c cell, hostPID int) ([]processes.Process, time.Time, error) {
 	for {
-		found, err := t.find(c.component, hostPID)
+		found, err := f.find(c.component, hostPID)
 		if err != nil {
 			return nil, time.Time{}, err
 		}

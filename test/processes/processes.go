@@ -26,6 +26,7 @@ type Process struct {
 	Key
 	Name   string // as the kernel cuts it, at 15 bytes
 	Parent int
+	Zombie bool          // it has ended, and its parent has not looked
 	CPU    time.Duration // so far, of itself alone
 }
 
@@ -122,6 +123,7 @@ func parse(line []byte) (Process, bool) {
 		Key:    Key{PID: pid, Start: fields[start]},
 		Name:   string(line[open+1 : closed]),
 		Parent: int(numbers[0]),
+		Zombie: fields[0] == "Z",
 		CPU:    time.Duration(numbers[1]+numbers[2]) * tick,
 	}, true
 }
