@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,8 +17,13 @@ import (
 	"github.com/recordhost/recordhost/test/pages"
 )
 
-// costWarm is how long a recorder runs until its cost is measured: by then the page is loaded and the recording under way.
-const costWarm = 8 * time.Second
+// A recorder runs for costWarm until its cost is measured for costLength: by then the page is loaded and the recording under
+// way. Each page is measured in costRounds rounds, both recorders in turn, since the speed of a machine drifts.
+const (
+	costWarm   = 8 * time.Second
+	costLength = 10 * time.Second
+	costRounds = 3
+)
 
 // encodeLength is that of the originals which both recipes encode.
 const encodeLength = 10 * time.Second
@@ -176,20 +182,31 @@ func (b *bench) firstFrame(command time.Time, clock time.Duration) (time.Duratio
 	return origin.Add(clock).Sub(command), nil
 }
 
-// measureCost lets each recorder record each kind of page, and watches the processes.
+// pair is what both recorders cost in one round.
+type pair struct{ ours, peer meter.Cost }
+
+// measureCost lets each recorder record each kind of page, and watches the processes. Of all rounds the one counts whose
+// ratio is the median.
 func (b *bench) measureCost(ctx context.Context, r *results) error {
 	for _, page := range []string{pageFrames, pageSlides, pageStatic, pageVideo} {
-		for _, side := range []struct {
-			recorder
-			costs map[string]meter.Cost
-		}{{b.ours, r.Recordhost.Costs}, {b.peer, r.Peer.Costs}} {
-			b.log.Info("measuring cost", "page", page, "of", side.name())
-			cost, err := b.cost(ctx, side.recorder, page)
-			if err != nil {
+		var rounds []pair
+		for round := range costRounds {
+			b.log.Info("measuring cost", "page", page, "round", round+1)
+			var p pair
+			var err error
+			if p.ours, err = b.cost(ctx, b.ours, page); err != nil {
 				return err
 			}
-			side.costs[page] = cost
+			if p.peer, err = b.cost(ctx, b.peer, page); err != nil {
+				return err
+			}
+			rounds = append(rounds, p)
 		}
+		slices.SortFunc(rounds, func(x, y pair) int {
+			return cmp.Compare(x.ours.Cores/x.peer.Cores, y.ours.Cores/y.peer.Cores)
+		})
+		median := rounds[len(rounds)/2]
+		r.Recordhost.Costs[page], r.Peer.Costs[page] = median.ours, median.peer
 	}
 	return nil
 }
@@ -201,11 +218,11 @@ func (b *bench) cost(ctx context.Context, by recorder, page string) (meter.Cost,
 	}
 	played := len(b.pages.Reports("playing"))
 	recorded := make(chan error, 1)
-	go func() { recorded <- by.record(ctx, b.url(page), costWarm+b.length, b.file()) }()
+	go func() { recorded <- by.record(ctx, b.url(page), costWarm+costLength, b.file()) }()
 	if err := wait(ctx, costWarm); err != nil {
 		return meter.Cost{}, errors.Join(err, <-recorded)
 	}
-	cost, err := m.Measure(ctx, b.length)
+	cost, err := m.Measure(ctx, costLength)
 	if err := errors.Join(err, <-recorded); err != nil {
 		return meter.Cost{}, fmt.Errorf("%s by %s: %w", page, by.name(), err)
 	}

@@ -60,6 +60,7 @@ All recordings are 1280×720 at 30 frames a second, in one session on one machin
 - Sound minus picture is the distance from each flash to its beep, positive when the sound is late. A flash waits half a frame on
   average until the page draws it, so half a frame is added.
 - Processor and memory are those of every process that was born after the recorder was started, from the eighth second of a
-  recording on. Memory that is shared is counted once (Pss).
+  recording on, for ten seconds. Both recorders are measured in turn, three times for each page; the round counts whose ratio is
+  the median. Memory that is shared is counted once (Pss).
 - SSIM and bits are those of one original, captured without loss from the page, that both recipes encoded.
 `
