@@ -89,7 +89,7 @@ func (d *driver) Launch(ctx context.Context, l runtime.Launch) (runtime.Handle, 
 	if err != nil {
 		return nil, err
 	}
-	if capacity.Free == 0 {
+	if capacity.Free == 0 && l.Epoch <= 1 { // a later one has the room of the worker that it replaces
 		full := status.Errorf(status.NoCapacity, "all %d slots are taken", d.config.Slots)
 		return nil, status.WithRetryAfter(full, retryAfter)
 	}
@@ -97,7 +97,7 @@ func (d *driver) Launch(ctx context.Context, l runtime.Launch) (runtime.Handle, 
 	if err != nil {
 		return nil, fmt.Errorf("launch: %w", err)
 	}
-	h := handle{Version: handleVersion, TaskID: l.TaskID, Epoch: l.Epoch, Process: child.Identity()}
+	h := handle{Version: handleVersion, TaskID: l.TaskID, Epoch: l.Epoch, Process: child.Identity(), Machine: machine()}
 	encoded, err := h.encode()
 	if err == nil {
 		err = d.roster.add(h)
@@ -192,6 +192,8 @@ func (d *driver) Recover(ctx context.Context, b runtime.Handle) (runtime.State, 
 	}
 	running, err := h.Process.Running()
 	switch {
+	case errors.Is(err, proc.ErrElsewhere) && h.before():
+		return runtime.StateGone, nil
 	case errors.Is(err, proc.ErrElsewhere):
 		return runtime.StateNotHere, nil
 	case err != nil:

@@ -277,8 +277,9 @@ func TestOnlyTheProvenProcessIsSignalled(t *testing.T) {
 	}
 
 	for name, alter := range map[string]func(*handle){
-		"another boot":      func(h *handle) { h.Process.Boot = "x" },
-		"another container": func(h *handle) { h.Process.Namespace = "pid:[1]" },
+		"another boot of a machine without a name": func(h *handle) { h.Process.Boot, h.Machine = "x", "" },
+		"another machine":                          func(h *handle) { h.Process.Boot, h.Machine = "x", "other" },
+		"another container":                        func(h *handle) { h.Process.Namespace = "pid:[1]" },
 	} {
 		elsewhere := worker
 		elsewhere.Process.Mark = other
@@ -299,6 +300,27 @@ func TestOnlyTheProvenProcessIsSignalled(t *testing.T) {
 	}
 	if !running(worker.Process.PID) || !running(childOf(t, dir)) {
 		t.Error("a foreign process was killed")
+	}
+}
+
+// After a restart of the very machine nothing of before it runs any more, and the recordings can go on at once.
+func TestAfterARestartOfTheMachine(t *testing.T) {
+	want := runtime.StateGone
+	if machine() == "" { // it might be another one
+		want = runtime.StateNotHere
+	}
+	d := newTestDriver(t, t.TempDir())
+	h, err := decodeHandle(launch(t, d, "family"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Process.Boot = "x"
+	b, err := h.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if state, err := d.Recover(t.Context(), b); err != nil || state != want {
+		t.Errorf("recover: %v, %v, want %v", state, err, want)
 	}
 }
 

@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/hex"
 	"encoding/json"
+	"os"
+	"strings"
 
 	"github.com/recordhost/recordhost/sdk/proc"
 	"github.com/recordhost/recordhost/sdk/runtime"
@@ -18,6 +20,19 @@ type handle struct {
 	TaskID  string        `json:"task_id"`
 	Epoch   uint64        `json:"epoch"`
 	Process proc.Identity `json:"process"`
+	Machine string        `json:"machine,omitempty"` // where it was launched, empty when that is not known
+}
+
+// machine names this machine, as systemd and D-Bus know it; empty where nobody has named it.
+func machine() string {
+	id, _ := os.ReadFile("/etc/machine-id")
+	return strings.TrimSpace(string(id))
+}
+
+// before says that the process belonged to an earlier start of this very machine: it is gone.
+func (h handle) before() bool {
+	self, err := proc.Self()
+	return err == nil && h.Machine != "" && h.Machine == machine() && h.Process.Boot != self.Boot
 }
 
 func (h handle) encode() (runtime.Handle, error) {

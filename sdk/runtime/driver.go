@@ -22,6 +22,7 @@ type Driver interface {
 
 	// Launch starts one worker and answers as soon as it is known to have been started; it does not wait for the
 	// worker to dial the host. A second Launch with the same task and epoch is harmless: the token admits one worker.
+	// A launch of a higher epoch takes the room of the worker before it, which is lost: it need not find room of its own.
 	// When ctx ends, Launch may have started a worker or not; the host launches again with a higher epoch.
 	Launch(ctx context.Context, l Launch) (Handle, error)
 

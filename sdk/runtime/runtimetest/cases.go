@@ -327,6 +327,13 @@ func noRoom(t *testing.T, s *suite) {
 	if _, err := s.driver(t).Launch(t.Context(), l); !errors.Is(err, status.NoCapacity) {
 		t.Fatalf("launch without room by a new driver failed with %v, want %v", err, status.NoCapacity)
 	}
+	// One that takes the place of a lost worker has its room.
+	l.Epoch++
+	replacing, err := d.Launch(t.Context(), l)
+	if err != nil {
+		t.Fatalf("launch in place of a lost worker: %v", err)
+	}
+	mustKill(t, d, replacing, patience)
 	mustKill(t, d, last, patience)
 	if !until(patience, func() bool {
 		h, err := d.Launch(t.Context(), l)

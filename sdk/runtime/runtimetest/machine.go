@@ -207,7 +207,7 @@ func (d *Driver) Launch(ctx context.Context, l runtime.Launch) (runtime.Handle, 
 	}
 	key := fmt.Sprintf("%s/%d", l.TaskID, l.Epoch)
 	if _, again := m.workers[key]; !again {
-		if m.slots > 0 && m.running() >= m.slots {
+		if m.slots > 0 && m.running() >= m.slots && l.Epoch <= 1 { // a later one has the room of the lost one
 			return nil, status.Errorf(status.NoCapacity, "all %d slots are taken", m.slots)
 		}
 		m.workers[key] = m.start(ctx, d, l, s)
