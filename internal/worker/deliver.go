@@ -89,7 +89,7 @@ func (r *recording) targets(plugins *pluginhost.Host) ([]deliver.Target, error) 
 			return nil, fmt.Errorf("worker: %w", err)
 		}
 		targets = append(targets, deliver.Target{
-			Name: t.Storage, Driver: driver,
+			Name: t.Storage, Driver: r.parts.Storage(driver),
 			Delivery: storage.Delivery{
 				TaskID: r.spec.TaskID, Epoch: r.spec.Epoch, Dir: t.Dir, Main: t.Main, Target: t.Settings,
 			},

@@ -31,6 +31,7 @@ const (
 // recording is one recording of one page. One goroutine, run's, owns its state.
 type recording struct {
 	client *control.Client
+	parts  Parts
 	spec   control.Spec
 	log    *slog.Logger
 	self   proc.Identity
@@ -38,9 +39,9 @@ type recording struct {
 	private *scratch.Dir
 	dir     string // its path, which is short: for sockets and Chrome's files
 	spool   *spool.Spool
-	screen  *capture.Session
+	screen  Screen
 	stage   stage
-	encoder *encode.Recorder
+	encoder Encoder
 	pending []browser.PageCall // startRecord, called before the page was ready
 
 	loaded, paused bool
@@ -50,8 +51,8 @@ type recording struct {
 	delivered      int64
 }
 
-func newRecording(client *control.Client, log *slog.Logger) *recording {
-	r := &recording{client: client, spec: client.Spec(), log: log, stage: stage{end: func() {}}}
+func newRecording(client *control.Client, parts Parts, log *slog.Logger) *recording {
+	r := &recording{client: client, parts: parts.complete(), spec: client.Spec(), log: log, stage: stage{end: func() {}}}
 	if self, err := proc.Self(); err == nil {
 		r.self = self
 	}
@@ -144,7 +145,7 @@ func (r *recording) open() (err error) {
 	}
 	user := browser.DefaultUser()
 	width, height := browser.WindowSize(r.spec.Width, r.spec.Height)
-	r.screen, err = capture.Open(capture.Config{
+	r.screen, err = r.parts.Screen(capture.Config{
 		Dir: sockets, UID: user.UID, GID: user.GID,
 		Width: r.spec.Width, Height: r.spec.Height, WindowW: width, WindowH: height,
 		FPS: r.spec.Video.FPS, Constant: r.spec.Video.ConstantFrameRate, PageScale: r.spec.Browser.DeviceScaleFactor,
@@ -169,7 +170,7 @@ func (r *recording) recorded() time.Duration {
 func (r *recording) begin(ctx context.Context) error {
 	r.settle(ctx)
 	v := r.spec.Video
-	encoder, err := encode.New(encode.Options{
+	encoder, err := r.parts.Encoder(encode.Options{
 		FFmpeg: r.spec.FFmpegPath, Width: (r.spec.Width + 1) &^ 1, Height: (r.spec.Height + 1) &^ 1,
 		FPS: v.FPS, CRF: v.CRF, Bitrate: v.Bitrate, Preset: v.Preset, AudioBitrate: v.AudioBitrate,
 		Restarted: r.encoderRestarted, Log: r.log,

@@ -10,14 +10,13 @@ import (
 	"time"
 
 	"github.com/recordhost/recordhost/internal/browser"
-	"github.com/recordhost/recordhost/internal/capture"
 	"github.com/recordhost/recordhost/internal/control"
 )
 
 // stage is Chrome on the recording's screen, and what is going on to bring it, and the page in it, there. It belongs to the
 // recording's goroutine; what takes long happens in another one, of which there is one at a time.
 type stage struct {
-	browser *browser.Browser // nil while there is none
+	browser Browser // nil while there is none
 	calls   <-chan browser.PageCall
 	follow  func() // ends the following of the pipeline's depth, and waits
 	serial  int    // of Chromes
@@ -30,7 +29,7 @@ type stage struct {
 
 // launched is what came of a launch.
 type launched struct {
-	browser *browser.Browser
+	browser Browser
 	err     error
 }
 
@@ -56,7 +55,7 @@ func (s *stage) run(ctx context.Context, f func(context.Context)) {
 }
 
 // take takes a Chrome that was launched.
-func (s *stage) take(b *browser.Browser, screen *capture.Session) {
+func (s *stage) take(b Browser, screen Screen) {
 	following, stop := context.WithCancel(context.Background())
 	followed := make(chan struct{})
 	go func() {
@@ -111,7 +110,7 @@ func (r *recording) setStage(ctx context.Context) {
 			r.log.Warn("what Chrome has left was not removed", "err", err)
 		}
 		r.screen.Renew()
-		b, err := browser.Launch(ctx, options)
+		b, err := r.parts.Browser(ctx, options)
 		result <- launched{b, err}
 	})
 }
@@ -176,7 +175,7 @@ func (r *recording) openPage(ctx context.Context) {
 }
 
 // show has the page loaded and waits until it can be seen.
-func (r *recording) show(ctx context.Context, b *browser.Browser) error {
+func (r *recording) show(ctx context.Context, b Browser) error {
 	if err := b.Open(ctx, r.spec.RecordURL); err != nil {
 		return pageFailure(err)
 	}

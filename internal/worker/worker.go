@@ -23,6 +23,11 @@ const flushFor = 24 * time.Hour
 // Run does the recording that the bootstrap admits this process to, and returns when all of it is done and known to the
 // host. When ctx ends, the recording ends as if stopped: its file is finished and delivered.
 func Run(ctx context.Context, b control.Bootstrap, log *slog.Logger) error {
+	return Parts{}.Run(ctx, b, log)
+}
+
+// Run is the function Run with these parts.
+func (p Parts) Run(ctx context.Context, b control.Bootstrap, log *slog.Logger) error {
 	log = log.With("task_id", b.TaskID, "epoch", b.Epoch)
 	if err := proc.AdoptOrphans(); err != nil {
 		log.Warn("children of Chrome that lose their parent will not be waited for", "err", err)
@@ -34,7 +39,7 @@ func Run(ctx context.Context, b control.Bootstrap, log *slog.Logger) error {
 	defer func() { _ = client.Close() }()
 
 	if !client.Done() {
-		r := newRecording(client, log)
+		r := newRecording(client, p, log)
 		if err := r.run(ctx); err != nil {
 			r.fail(err)
 		}
