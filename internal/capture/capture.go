@@ -1,7 +1,7 @@
 // Package capture is the screen and the sound card that Chrome believes in, and the one clock that drives both. It owns
 // the two servers, the picture, and the times that everything captured is given; package worker alone may call it.
 //
-// A Session runs from before Chrome's start until after its end. Its clock ticks at the recording's own rate, always:
+// A Session runs from before Chrome's start until after its end, and longer than a Chrome that has to be replaced. Its clock ticks at the recording's own rate, always:
 // each tick pulls the sound, tells Chrome that a picture was shown, and so makes the page paint exactly the pictures that
 // are recorded. Recording, pausing and stopping change only which ticks belong to the recording.
 package capture
@@ -217,9 +217,22 @@ func (s *Session) next() int64 { return max(s.now, s.depth.content) + 1 }
 
 // begin opens a span at the next tick. Its first frame must be a picture, changed or not. The lock is held.
 func (s *Session) begin() {
-	if !s.timeline.open() && !s.isFull(s.now+1) {
+	switch {
+	case s.timeline.open():
+	case s.isFull(s.now + 1): // it was paused in its last moment
+		s.fill()
+	default:
 		s.timeline.begin(s.now + 1)
 		s.slots.begin(s.timeline.length(s.now + 1))
+	}
+}
+
+// fill tells that the recording has reached its limit. The lock is held.
+func (s *Session) fill() {
+	select {
+	case <-s.full:
+	default:
+		close(s.full)
 	}
 }
 

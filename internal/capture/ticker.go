@@ -147,7 +147,7 @@ func (s *Session) beat(k int64, due time.Time) {
 	s.advance(s.slots.before(s.timeline.length(k - maxDepth/2)))
 	if s.isFull(k + 1) {
 		s.timeline.cease(k + 1)
-		close(s.full)
+		s.fill()
 	}
 }
 

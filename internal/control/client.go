@@ -150,7 +150,7 @@ func (c *Client) Commands() <-chan Command { return c.commands }
 func (c *Client) Applied(number uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if number <= c.applied {
+	if number <= c.applied || c.isRefused() {
 		return
 	}
 	c.applied = number
@@ -160,11 +160,14 @@ func (c *Client) Applied(number uint64) {
 	notify(c.outboxed)
 }
 
-// Emit tells what happened. The event is in the journal when Emit returns, and reaches the host as soon as there is
+// Emit tells what happened. A worker that was refused has nothing to tell any more. The event is in the journal when Emit returns, and reaches the host as soon as there is
 // one. An error says that the journal could not be written: the event is kept in memory then, and sent all the same.
 func (c *Client) Emit(b Body) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.isRefused() { // another worker may be reading the journal
+		return nil
+	}
 	c.number++
 	event := eventToWire(Event{
 		Number: c.number, Time: c.clock.Now(c.spec.Clock), Applied: c.applied, Progress: c.progress, Body: b,
@@ -173,6 +176,15 @@ func (c *Client) Emit(b Body) error {
 	err := c.write(&controlv1.ConnectRequest{Message: &controlv1.ConnectRequest_Event{Event: event}})
 	notify(c.outboxed)
 	return err
+}
+
+func (c *Client) isRefused() bool {
+	select {
+	case <-c.refused:
+		return true
+	default:
+		return false
+	}
 }
 
 // Report sets the figures that go out with each heartbeat and each event.
@@ -278,12 +290,16 @@ func (c *Client) begin(s Spec) error {
 		return fmt.Errorf("control: make the spool directory: %w", err)
 	}
 	path := journalPath(s.SpoolDir, s.Epoch)
-	if err := inherit(path, s); err != nil {
-		return err
+	left, err := inherit(path, s)
+	if err != nil { // on a disk that takes nothing more, what was left is kept in memory
+		c.log.Error("what earlier workers left unsaid was not journalled", "err", err)
 	}
 	journal, records, err := openJournal(path)
 	if err != nil {
 		return err
+	}
+	if len(records) == 0 {
+		records = left
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -292,7 +308,7 @@ func (c *Client) begin(s Spec) error {
 		if e := r.GetEvent(); e != nil {
 			c.unheard = append(c.unheard, e)
 			c.number = e.GetNumber()
-			c.done = c.done || e.GetDone() != nil
+			c.done = c.done || e.GetDone() != nil || e.GetDelivered() != nil
 		}
 		c.applied = max(c.applied, r.GetApplied().GetNumber())
 	}

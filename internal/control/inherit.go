@@ -16,10 +16,11 @@ func journalPath(spool string, epoch uint64) string {
 
 // inherit makes the journal of a launch, at path, out of what the workers before it left: the events that the host has not
 // stored, numbered anew, and which command had taken effect. The journal is there whole or not at all, so whoever comes
-// next need look at the latest one only. One that is there already is left as it is.
-func inherit(path string, s Spec) error {
+// next need look at the latest one only. One that is there already is left as it is. What was left is answered even where it
+// could not be written.
+func inherit(path string, s Spec) ([]*controlv1.ConnectRequest, error) {
 	if _, err := os.Stat(path); err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return err //nolint:wrapcheck // openJournal meets it again, and says it better
+		return nil, err //nolint:wrapcheck // openJournal meets it again, and says it better
 	}
 	for epoch := s.Epoch - 1; epoch > 0; epoch-- {
 		data, err := os.ReadFile(journalPath(s.SpoolDir, epoch))
@@ -27,12 +28,13 @@ func inherit(path string, s Spec) error {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("control: read an earlier worker's journal: %w", err)
+			return nil, fmt.Errorf("control: read an earlier worker's journal: %w", err)
 		}
 		records, _ := parseRecords(data)
-		return bequeath(path, unheard(records, s.Heard[epoch]))
+		left := unheard(records, s.Heard[epoch])
+		return left, bequeath(path, left)
 	}
-	return nil
+	return nil, nil
 }
 
 // unheard selects what is still to be said: the events after the number, numbered from 1, and before them the last command
@@ -44,7 +46,7 @@ func unheard(records []*controlv1.ConnectRequest, after uint64) []*controlv1.Con
 		applied = max(applied, r.GetApplied().GetNumber(), r.GetEvent().GetAppliedCommand())
 		if e := r.GetEvent(); e != nil && e.GetNumber() > after {
 			number++
-			e.Number = number
+			e.Number, e.Progress = number, nil // those figures the host has counted
 			left = append(left, r)
 		}
 	}

@@ -58,6 +58,7 @@ const (
 	MarkRuns   MarkKind = "runs"   // time runs
 	MarkPaused MarkKind = "paused" // it stands still, as someone wanted
 	MarkLost   MarkKind = "lost"   // it stands still: there is nothing to be captured
+	MarkEnded  MarkKind = "ended"  // it stands still for good
 )
 
 // File is the finished recording on the local disk: its head, and behind it the media as the runs' files hold it. Nothing is
@@ -333,12 +334,13 @@ func (s *Spool) sync() error {
 	s.syncing.Lock()
 	defer s.syncing.Unlock()
 	s.mu.Lock()
-	pending, run, newFile, failed, closed := s.pending, s.run, s.newFile, s.err, s.closed
+	if s.err != nil || s.closed {
+		defer s.mu.Unlock()
+		return s.err
+	}
+	pending, run, newFile := s.pending, s.run, s.newFile
 	s.pending, s.newFile = nil, false
 	s.mu.Unlock()
-	if failed != nil || closed {
-		return failed
-	}
 	err := s.bring(run, pending, newFile)
 	if err != nil {
 		s.mu.Lock()

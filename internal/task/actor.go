@@ -329,6 +329,9 @@ func (a *actor) plausible(t, now time.Time) time.Time {
 
 // Progress keeps the figures of a heartbeat.
 func (l listener) Progress(p control.Progress) {
+	if l.actor.latest.Load().Launch.Epoch != l.epoch {
+		return
+	}
 	l.actor.hear()
 	figures := l.before.Plus(p)
 	l.actor.figures.Store(&figures)

@@ -62,7 +62,7 @@ func (a *actor) attendLaunch(ctx context.Context, now time.Time) (time.Time, err
 func (a *actor) pointless(now time.Time) *LaunchFailed {
 	s := a.record.State
 	switch {
-	case s.Status == Canceled && s.StartTime.IsZero():
+	case s.Status == Canceled && s.StartTime.IsZero() && !a.record.Launch.reported():
 		return &LaunchFailed{Code: CodeLaunchFailed, Message: "it was stopped before it was launched"}
 	case len(a.spec.Targets) == 0:
 		return &LaunchFailed{Code: CodeLaunchFailed, Message: "the worker is gone, and the configuration no longer has what the task needs"}
@@ -143,7 +143,7 @@ func (a *actor) termOf(now time.Time) term {
 	switch {
 	case s.Status.ended():
 		p.shorten(a.worker.released, t.release, fmt.Sprintf("did not end within %v", t.release), t.grace)
-	case s.Status == Canceled && s.StartTime.IsZero():
+	case s.Status == Canceled && s.StartTime.IsZero() && a.connected():
 		p.shorten(s.CancelTime, t.discard, fmt.Sprintf("did not stop within %v", t.discard), t.grace)
 	case s.Status == Canceled:
 		p.shorten(s.CancelTime, a.options.Engine.UploadGiveUp+t.overdue, "did not finish the recording in time", t.grace)
@@ -192,9 +192,9 @@ func (a *actor) loss() any {
 		return LaunchFailed{Code: CodeWorkerLost, Message: "the worker " + a.worker.reason}
 	}
 	if a.record.Launch.Instance == "" {
-		return WorkerLost{Code: CodeLaunchFailed, Message: "the worker never reported: " + how}
+		return WorkerLost{Code: CodeLaunchFailed, Message: "the worker never reported: " + how, Unheard: a.record.Launch.reported()}
 	}
-	return WorkerLost{Code: CodeWorkerLost, Message: "the worker is gone: " + how}
+	return WorkerLost{Code: CodeWorkerLost, Message: "the worker is gone: " + how, Unheard: true}
 }
 
 func describeExit(x runtime.Exit) string {

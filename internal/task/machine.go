@@ -26,7 +26,7 @@ func next(s State, e Event) (State, []Effect, error) {
 	case LaunchFailed:
 		return unlaunched(s, e.At, Failure(what))
 	case WorkerLost:
-		return lost(s, e.At, Failure(what))
+		return lost(s, e.At, what)
 	case CallbackAccepted:
 		return told(s, e.At, "")
 	case CallbackGivenUp:
@@ -189,8 +189,9 @@ const (
 // lost gives a task that has no worker any more another one, which goes on with what was recorded. One that loses them
 // over and over is no longer recorded: the next worker makes whole what there is and delivers it. Where Stop was taken
 // before anything was recorded, nothing is missing.
-func lost(s State, at time.Time, f Failure) (State, []Effect, error) {
-	if s.Status.ended() || s.Status == Canceled && s.StartTime.IsZero() {
+func lost(s State, at time.Time, l WorkerLost) (State, []Effect, error) {
+	f := Failure{Code: l.Code, Message: l.Message}
+	if s.Status.ended() || s.Status == Canceled && s.StartTime.IsZero() && !l.Unheard {
 		return unlaunched(s, at, f)
 	}
 	recent := slices.IndexFunc(s.Losses, func(t time.Time) bool { return at.Sub(t) < lossWindow })
@@ -204,7 +205,7 @@ func lost(s State, at time.Time, f Failure) (State, []Effect, error) {
 	if len(s.Losses) <= maxLosses {
 		return s, []Effect{Relaunch{}}, nil
 	}
-	if s.StartTime.IsZero() || s.Salvage {
+	if s.StartTime.IsZero() && !l.Unheard || s.Salvage || s.Status == Canceled && s.StartTime.IsZero() {
 		return unlaunched(s, at, f)
 	}
 	s.Failure = failed(s.Failure, f)

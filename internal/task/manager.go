@@ -173,6 +173,7 @@ func (m *Manager) takeUp(ctx context.Context, r Record) error {
 		spec = control.Spec{TaskID: r.ID, SpoolDir: m.options.spoolOf(r.ID)}
 	}
 	a := newActor(m.options, records{m}, driver, spec, r)
+	a.awaitWorker()
 	m.add(a, a.resume)
 	return nil
 }

@@ -44,7 +44,12 @@ type Launch struct {
 	Heard map[uint64]uint64 `json:",omitempty"`
 	// Before is what the earlier workers have counted.
 	Before control.Progress
+	// Reported: one of the earlier workers had come to the host, and may have recorded what nobody was told of.
+	Reported bool `json:",omitempty"`
 }
+
+// reported tells whether any worker of the task has ever come to the host.
+func (l Launch) reported() bool { return l.Reported || l.Instance != "" }
 
 // successor is the launch that takes this one's place. It has no token yet.
 func (l Launch) successor(counted control.Progress) Launch {
@@ -55,7 +60,7 @@ func (l Launch) successor(counted control.Progress) Launch {
 		}
 		heard[l.Epoch] = l.LastEvent
 	}
-	return Launch{Runtime: l.Runtime, Epoch: l.Epoch + 1, Heard: heard, Before: counted}
+	return Launch{Runtime: l.Runtime, Epoch: l.Epoch + 1, Heard: heard, Before: counted, Reported: l.reported()}
 }
 
 // open tells whether an actor is needed: the task is not finished, or its worker may still be there, or its caller is to be told.

@@ -24,7 +24,7 @@ type State struct {
 	// Pending are the commands that are not known to have taken effect.
 	Pending []control.Command
 
-	Failure       *Failure // the first thing that failed for good
+	Failure       *Failure // what failed for good: the code of the first thing, and the text of all
 	CallbackError string   // why the caller could not be told
 	Deliveries    []control.Delivery
 	Gaps          []control.Gap
@@ -83,8 +83,11 @@ type (
 
 	// LaunchFailed tells that there is no worker, and that it is hopeless to launch one.
 	LaunchFailed struct{ Code, Message string }
-	// WorkerLost tells that the worker is gone before it was done. Code is what the task fails with, if it does.
-	WorkerLost struct{ Code, Message string }
+	// WorkerLost tells that the worker is gone before it was done.
+	WorkerLost struct {
+		Code, Message string // what the task fails with, if it does
+		Unheard       bool   // it may have recorded what nobody was told of
+	}
 	// LifetimeOver tells that the task has been going for as long as any task may.
 	LifetimeOver struct{}
 	// CallbackAccepted tells that the caller was told.

@@ -77,10 +77,18 @@ func (a *actor) resume(ctx context.Context) {
 	if l.Handle == nil || l.Over {
 		return
 	}
+	a.helpers.Go(func() { a.find(ctx, l.Epoch, l.Handle) })
+}
+
+// awaitWorker makes the place of a worker that an earlier host has launched. It comes before the actor's life: no worker may
+// dial and find no place.
+func (a *actor) awaitWorker() {
+	if a.record.Launch.Handle == nil || a.record.Launch.Over {
+		return
+	}
 	if err := a.admit(); err != nil {
 		a.log.Error("the worker of an earlier host cannot be admitted", "err", err)
 	}
-	a.helpers.Go(func() { a.find(ctx, l.Epoch, l.Handle) })
 }
 
 // admit makes the worker's place at the host.

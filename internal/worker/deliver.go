@@ -32,6 +32,9 @@ func (r *recording) deliver(ctx context.Context, file spool.File) error {
 		return &failure{"UploadFailed", err}
 	}
 	results := deliver.File(ctx, r.spool, file, targets, deliver.Options{GiveUp: r.spec.UploadGiveUp, Log: r.log})
+	if errors.Is(context.Cause(ctx), errOver) { // another worker may be at the spool
+		return errOver
+	}
 	deliveries, err := r.confirmed(file, results)
 	if err != nil {
 		return err
@@ -89,7 +92,7 @@ func (r *recording) targets(plugins *pluginhost.Host) ([]deliver.Target, error) 
 			return nil, fmt.Errorf("worker: %w", err)
 		}
 		targets = append(targets, deliver.Target{
-			Name: t.Storage, Driver: driver,
+			Name: t.Storage, Driver: r.parts.Storage(driver),
 			Delivery: storage.Delivery{
 				TaskID: r.spec.TaskID, Epoch: r.spec.Epoch, Dir: t.Dir, Main: t.Main, Target: t.Settings,
 			},

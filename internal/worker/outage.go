@@ -11,13 +11,14 @@ import (
 type outage struct {
 	at    time.Duration // recorded time where it lies
 	cause string
+	code  string        // what the recording fails with, if it does not come back
 	lost  time.Duration // so far, but for what since tells
 	since time.Time     // it goes on since then; zero while the recording is paused
 }
 
 // inherited is the outage that the end of an earlier worker has begun.
 func inherited(l spool.Left) *outage {
-	return &outage{at: l.At, cause: "the worker was replaced", lost: l.Lost, since: l.Since}
+	return &outage{at: l.At, cause: "the worker was replaced", code: "WorkerLost", lost: l.Lost, since: l.Since}
 }
 
 // missing is how long it is by now.

@@ -24,13 +24,15 @@ const (
 	finishWithin  = 20 * time.Second       // for ffmpeg to write what it has, once it gets no more
 	closeWithin   = 5 * time.Second        // for Chrome to end
 	reportEvery   = 2 * time.Second        // the heartbeat that carries the figures is no faster
+	vacateWithin  = 30 * time.Second       // for an earlier worker to leave the spool
 	reopenPause   = 3 * time.Second        // before a page that was there and did not load again is tried once more
 	refreshWithin = 60 * time.Second       // for a page that is loaded again
 )
 
-// recording is one recording of one page. One goroutine, run's, owns its state.
+// recording is one recording of one page. One goroutine, run's, owns its state; what it lends to another one, it waits for.
 type recording struct {
 	client *control.Client
+	parts  Parts
 	spec   control.Spec
 	log    *slog.Logger
 	self   proc.Identity
@@ -38,10 +40,11 @@ type recording struct {
 	private *scratch.Dir
 	dir     string // its path, which is short: for sockets and Chrome's files
 	spool   *spool.Spool
-	screen  *capture.Session
+	screen  Screen
 	stage   stage
-	encoder *encode.Recorder
+	encoder Encoder
 	pending []browser.PageCall // startRecord, called before the page was ready
+	ready   *time.Timer        // fires when a page that should call it has had its time
 
 	loaded, paused bool
 	begun          bool // there is something to be recorded, by this worker or one before
@@ -50,8 +53,8 @@ type recording struct {
 	delivered      int64
 }
 
-func newRecording(client *control.Client, log *slog.Logger) *recording {
-	r := &recording{client: client, spec: client.Spec(), log: log, stage: stage{end: func() {}}}
+func newRecording(client *control.Client, parts Parts, log *slog.Logger) *recording {
+	r := &recording{client: client, parts: parts.complete(), spec: client.Spec(), log: log, stage: stage{end: func() {}}}
 	if self, err := proc.Self(); err == nil {
 		r.self = self
 	}
@@ -61,7 +64,7 @@ func newRecording(client *control.Client, log *slog.Logger) *recording {
 // run records and delivers. Its error is why the recording as a whole failed; what was captured before has then been
 // delivered all the same, as far as that was possible.
 func (r *recording) run(ctx context.Context) (err error) {
-	if r.spool, err = spool.Open(filepath.Join(r.spec.SpoolDir, "spool"), r.log); err != nil {
+	if r.spool, err = r.openSpool(ctx); err != nil {
 		return fmt.Errorf("worker: open the spool: %w", err)
 	}
 	reason, cause := r.record(ctx)
@@ -80,6 +83,23 @@ func (r *recording) run(ctx context.Context) (err error) {
 	return r.deliver(ctx, file)
 }
 
+// openSpool waits for a worker before this one that is still taking its leave.
+func (r *recording) openSpool(ctx context.Context) (*spool.Spool, error) {
+	for deadline := time.Now().Add(vacateWithin); ; {
+		s, err := spool.Open(filepath.Join(r.spec.SpoolDir, "spool"), r.log)
+		if !errors.Is(err, spool.ErrInUse) || time.Now().After(deadline) {
+			return s, err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-r.client.Refused():
+			return nil, errOver
+		case <-ctx.Done():
+			return nil, errUnbegun
+		}
+	}
+}
+
 // record captures until someone or something ends that. Where an earlier worker was at work, it goes on from there, or
 // finds that nothing is left to be captured.
 func (r *recording) record(ctx context.Context) (control.Reason, error) {
@@ -89,11 +109,7 @@ func (r *recording) record(ctx context.Context) (control.Reason, error) {
 		r.takeOver(left)
 	}
 	switch {
-	case facts.Ended:
-		return control.ReasonStop, nil
-	case r.spec.Salvage && !left.Begun:
-		return control.ReasonFailed, &failure{"WorkerLost", errors.New("the worker was lost before anything was recorded")}
-	case r.spec.Salvage:
+	case facts.Ended, left.Ended, r.spec.Salvage:
 		return control.ReasonStop, nil
 	case left.Begun && left.At >= r.spec.MaxDuration:
 		return control.ReasonLimit, nil
@@ -144,7 +160,7 @@ func (r *recording) open() (err error) {
 	}
 	user := browser.DefaultUser()
 	width, height := browser.WindowSize(r.spec.Width, r.spec.Height)
-	r.screen, err = capture.Open(capture.Config{
+	r.screen, err = r.parts.Screen(capture.Config{
 		Dir: sockets, UID: user.UID, GID: user.GID,
 		Width: r.spec.Width, Height: r.spec.Height, WindowW: width, WindowH: height,
 		FPS: r.spec.Video.FPS, Constant: r.spec.Video.ConstantFrameRate, PageScale: r.spec.Browser.DeviceScaleFactor,
@@ -169,7 +185,7 @@ func (r *recording) recorded() time.Duration {
 func (r *recording) begin(ctx context.Context) error {
 	r.settle(ctx)
 	v := r.spec.Video
-	encoder, err := encode.New(encode.Options{
+	encoder, err := r.parts.Encoder(encode.Options{
 		FFmpeg: r.spec.FFmpegPath, Width: (r.spec.Width + 1) &^ 1, Height: (r.spec.Height + 1) &^ 1,
 		FPS: v.FPS, CRF: v.CRF, Bitrate: v.Bitrate, Preset: v.Preset, AudioBitrate: v.AudioBitrate,
 		Restarted: r.encoderRestarted, Log: r.log,
@@ -184,6 +200,9 @@ func (r *recording) begin(ctx context.Context) error {
 		}
 	}
 	at := r.client.Now()
+	if r.outage == nil {
+		r.mark(spool.MarkRuns)
+	}
 	if err := r.screen.Record(encoder); err != nil {
 		encoder.Stop()
 		return fmt.Errorf("worker: begin to record: %w", err)
@@ -194,7 +213,6 @@ func (r *recording) begin(ctx context.Context) error {
 		return nil
 	}
 	r.begun = true
-	r.mark(spool.MarkRuns)
 	r.emit(control.Started{At: at})
 	r.tellPage(ctx, "recording")
 	return nil
@@ -213,7 +231,7 @@ func (r *recording) lose(cause error) {
 		return
 	}
 	r.screen.Pause()
-	r.outage = &outage{at: r.recorded(), cause: cause.Error()}
+	r.outage = &outage{at: r.recorded(), cause: cause.Error(), code: codeOf(cause)}
 	if !r.paused {
 		r.outage.since = r.client.Now()
 		r.mark(spool.MarkLost)
@@ -225,12 +243,12 @@ func (r *recording) regain(ctx context.Context) {
 	now := r.client.Now()
 	gap := control.Gap{At: r.outage.at, Length: r.outage.missing(now), Cause: r.outage.cause}
 	r.outage = nil
+	if gap.Length > 0 {
+		r.emit(gap) // before the mark: told twice is better than never
+	}
 	if !r.paused {
 		r.screen.Resume()
 		r.mark(spool.MarkRuns)
-	}
-	if gap.Length > 0 {
-		r.emit(gap)
 	}
 	r.tellPage(ctx, r.status())
 }
@@ -241,7 +259,7 @@ func (r *recording) tooLong() bool {
 }
 
 func (r *recording) outageTooLong() error {
-	return &failure{"WorkerLost", fmt.Errorf("nothing could be recorded for more than %v (%s): the recording was ended there",
+	return &failure{r.outage.code, fmt.Errorf("nothing could be recorded for more than %v (%s): the recording was ended there",
 		r.spec.ResumeWithin, r.outage.cause)}
 }
 
@@ -258,11 +276,7 @@ func (r *recording) finish(ctx context.Context, reason control.Reason) (spool.Fi
 	if r.screen != nil && r.encoder != nil {
 		length = r.screen.Stop(ctx)
 	}
-	if r.outage != nil {
-		if missing := r.outage.missing(r.client.Now()); missing > 0 && !r.spool.Facts().Ended {
-			r.emit(control.Gap{At: r.outage.at, Length: missing, Cause: r.outage.cause})
-		}
-	}
+	r.captured(length)
 	r.emit(control.Stopping{Reason: reason})
 	closed := make(chan struct{})
 	go func() { defer close(closed); r.stage.close(ctx, r.log) }()
@@ -285,6 +299,21 @@ func (r *recording) finish(ctx context.Context, reason control.Reason) (spool.Fi
 	r.report()
 	r.emit(control.Whole{Size: file.Size, Duration: file.Duration})
 	return file, nil
+}
+
+// captured notes that nothing more is, and tells of an outage that lasted to the end. Where an earlier worker has done that, it
+// is done.
+func (r *recording) captured(length time.Duration) {
+	facts := r.spool.Facts()
+	if facts.Ended || facts.Left().Ended {
+		return
+	}
+	if r.outage != nil {
+		if missing := r.outage.missing(r.client.Now()); missing > 0 {
+			r.emit(control.Gap{At: r.outage.at, Length: missing, Cause: r.outage.cause})
+		}
+	}
+	r.note(spool.Mark{Kind: spool.MarkEnded, At: length, Time: r.client.Now()})
 }
 
 // wholeFile makes the recording's file, as long as it was recorded.

@@ -55,21 +55,29 @@ func encoderFailure(err error) error {
 	return &failure{"EncoderFailed", fmt.Errorf("the encoder has ended: %w", err)}
 }
 
+// codeOf is the code that an error carries.
+func codeOf(err error) string {
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f.code
+	}
+	return "BrowserFailed"
+}
+
 // fail reports an error of the recording to the host, under the code that it carries, or that of its kind.
 func (r *recording) fail(err error) {
 	if errors.Is(err, errOver) || r.refused() {
 		r.log.Warn("ended without a file: the task is not this worker's any more", "err", err)
 		return
 	}
-	code := "BrowserFailed"
-	var f *failure
-	switch {
-	case errors.As(err, &f):
-		code = f.code
+	code := codeOf(err)
+	switch _, known := errors.AsType[*failure](err); {
+	case known:
 	case errors.Is(err, spool.ErrUnwritable):
 		code = "DiskFull"
 	case r.encoder != nil:
 		code = "EncoderFailed"
+	case r.stage.serial == 0: // no Chrome was wanted
+		code = "WorkerLost"
 	}
 	r.log.Error("the recording has failed", "code", code, "err", err)
 	r.emit(control.Failed{Code: code, Message: err.Error()})

@@ -10,14 +10,13 @@ import (
 	"time"
 
 	"github.com/recordhost/recordhost/internal/browser"
-	"github.com/recordhost/recordhost/internal/capture"
 	"github.com/recordhost/recordhost/internal/control"
 )
 
 // stage is Chrome on the recording's screen, and what is going on to bring it, and the page in it, there. It belongs to the
 // recording's goroutine; what takes long happens in another one, of which there is one at a time.
 type stage struct {
-	browser *browser.Browser // nil while there is none
+	browser Browser // nil while there is none
 	calls   <-chan browser.PageCall
 	follow  func() // ends the following of the pipeline's depth, and waits
 	serial  int    // of Chromes
@@ -30,7 +29,7 @@ type stage struct {
 
 // launched is what came of a launch.
 type launched struct {
-	browser *browser.Browser
+	browser Browser
 	err     error
 }
 
@@ -56,7 +55,7 @@ func (s *stage) run(ctx context.Context, f func(context.Context)) {
 }
 
 // take takes a Chrome that was launched.
-func (s *stage) take(b *browser.Browser, screen *capture.Session) {
+func (s *stage) take(b Browser, screen Screen) {
 	following, stop := context.WithCancel(context.Background())
 	followed := make(chan struct{})
 	go func() {
@@ -98,7 +97,8 @@ func (s *stage) close(ctx context.Context, log *slog.Logger) {
 // setStage has another Chrome take the place of the present one, if there is one.
 func (r *recording) setStage(ctx context.Context) {
 	s := &r.stage
-	r.loaded, r.pending = false, nil
+	r.loaded = false
+	r.forgetCalls()
 	s.end()
 	leave, old, options := s.leave(), filepath.Join(r.dir, chromeDir(s.serial)), r.browserOptions()
 	result := make(chan launched, 1)
@@ -111,7 +111,7 @@ func (r *recording) setStage(ctx context.Context) {
 			r.log.Warn("what Chrome has left was not removed", "err", err)
 		}
 		r.screen.Renew()
-		b, err := browser.Launch(ctx, options)
+		b, err := r.parts.Browser(ctx, options)
 		result <- launched{b, err}
 	})
 }
@@ -147,9 +147,9 @@ func (r *recording) status() string {
 	}
 }
 
-// failed takes the end of Chrome or of the page that nobody asked for: another one takes its place, unless that happens over
+// replaceChrome takes the end of Chrome or of the page that nobody asked for: another one takes its place, unless that happens over
 // and over.
-func (r *recording) failed(ctx context.Context, cause error) error {
+func (r *recording) replaceChrome(ctx context.Context, cause error) error {
 	if errors.Is(cause, browser.ErrSandbox) || !r.faults.tolerable(r.client.Now()) {
 		return cause
 	}
@@ -163,7 +163,7 @@ func (r *recording) failed(ctx context.Context, cause error) error {
 // openPage begins to open the page. The end of that arrives in opened, unless another load took its place. What a document
 // asked for that is now replaced is forgotten: its promises are gone with it.
 func (r *recording) openPage(ctx context.Context) {
-	r.pending = nil
+	r.forgetCalls()
 	opened := make(chan error, 1)
 	r.stage.opened, r.stage.again = opened, nil
 	b := r.stage.browser
@@ -175,8 +175,16 @@ func (r *recording) openPage(ctx context.Context) {
 	})
 }
 
+// forgetCalls forgets that a document has called startRecord which is gone now. The next one has its own time for that.
+func (r *recording) forgetCalls() {
+	if len(r.pending) > 0 {
+		r.pending = nil
+		r.ready.Reset(r.spec.ReadyTimeout)
+	}
+}
+
 // show has the page loaded and waits until it can be seen.
-func (r *recording) show(ctx context.Context, b *browser.Browser) error {
+func (r *recording) show(ctx context.Context, b Browser) error {
 	if err := b.Open(ctx, r.spec.RecordURL); err != nil {
 		return pageFailure(err)
 	}
@@ -197,7 +205,7 @@ func (r *recording) unopened(ctx context.Context, err error) error {
 	var fault *browser.Fault
 	switch {
 	case errors.As(err, &fault):
-		return r.failed(ctx, err)
+		return r.replaceChrome(ctx, err)
 	case r.begun:
 		r.log.Warn("the page was not opened again, and will be tried once more", "err", err, "in", reopenPause)
 		r.stage.again = time.After(reopenPause)

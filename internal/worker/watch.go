@@ -11,8 +11,13 @@ import (
 	"github.com/recordhost/recordhost/internal/spool"
 )
 
-// errOver ends a recording that nobody waits for: another worker, or none, has its task.
-var errOver = errors.New("the host has refused this worker")
+var (
+	// errOver ends a recording that nobody waits for: another worker, or none, has its task.
+	errOver = errors.New("the host has refused this worker")
+
+	// errUnbegun ends a worker that was told to end before it had recorded anything.
+	errUnbegun = errors.New("the worker was told to end before anything was recorded")
+)
 
 // watch opens the page and obeys everyone who may steer the recording, until one of them ends it or it fails.
 func (r *recording) watch(ctx context.Context) (control.Reason, error) {
@@ -21,8 +26,8 @@ func (r *recording) watch(ctx context.Context) (control.Reason, error) {
 
 	report := time.NewTicker(reportEvery)
 	defer report.Stop()
-	ready := r.readyTimer()
-	defer ready.Stop()
+	r.ready = r.readyTimer()
+	defer r.ready.Stop()
 	for {
 		var err error
 		select {
@@ -56,7 +61,7 @@ func (r *recording) watch(ctx context.Context) (control.Reason, error) {
 				return control.ReasonPage, nil
 			}
 			err = r.answer(ctx, call)
-		case <-ready.C:
+		case <-r.ready.C:
 			if !r.begun && len(r.pending) == 0 {
 				err = &failure{"StartSignalTimeout", fmt.Errorf("the page has not called startRecord within %v", r.spec.ReadyTimeout)}
 			}
@@ -68,7 +73,7 @@ func (r *recording) watch(ctx context.Context) (control.Reason, error) {
 				err = r.outageTooLong()
 			}
 		case <-r.stage.done():
-			err = r.failed(ctx, browserFailure(r.stage.browser.Err()))
+			err = r.replaceChrome(ctx, browserFailure(r.stage.browser.Err()))
 		case <-r.encoded():
 			err = encoderFailure(r.encoder.Err())
 		case <-r.client.Orphaned():
@@ -76,6 +81,9 @@ func (r *recording) watch(ctx context.Context) (control.Reason, error) {
 		case <-r.client.Refused():
 			return control.ReasonFailed, errOver
 		case <-ctx.Done():
+			if !r.begun {
+				return control.ReasonFailed, errUnbegun
+			}
 			return control.ReasonStop, nil
 		}
 		if err != nil {
@@ -104,7 +112,7 @@ func (r *recording) encoded() <-chan struct{} {
 // chromeLaunched opens the page in a Chrome that has come up.
 func (r *recording) chromeLaunched(ctx context.Context, l launched) error {
 	if l.err != nil {
-		return r.failed(ctx, browserFailure(l.err))
+		return r.replaceChrome(ctx, browserFailure(l.err))
 	}
 	r.stage.take(l.browser, r.screen)
 	r.openPage(ctx)
@@ -226,6 +234,10 @@ func (r *recording) mark(kind spool.MarkKind) {
 	if r.outage != nil {
 		m.Lost = r.outage.lost
 	}
+	r.note(m)
+}
+
+func (r *recording) note(m spool.Mark) {
 	if err := r.spool.Mark(m); err != nil {
 		r.log.Error("the spool's journal cannot be written", "err", err)
 	}

@@ -21,8 +21,14 @@ import (
 const flushFor = 24 * time.Hour
 
 // Run does the recording that the bootstrap admits this process to, and returns when all of it is done and known to the
-// host. When ctx ends, the recording ends as if stopped: its file is finished and delivered.
+// host. When ctx ends, the recording ends as if stopped: its file is finished and delivered. Where nothing was recorded yet,
+// the worker ends without a word.
 func Run(ctx context.Context, b control.Bootstrap, log *slog.Logger) error {
+	return Parts{}.Run(ctx, b, log)
+}
+
+// Run is the function Run with these parts.
+func (p Parts) Run(ctx context.Context, b control.Bootstrap, log *slog.Logger) error {
 	log = log.With("task_id", b.TaskID, "epoch", b.Epoch)
 	if err := proc.AdoptOrphans(); err != nil {
 		log.Warn("children of Chrome that lose their parent will not be waited for", "err", err)
@@ -33,14 +39,18 @@ func Run(ctx context.Context, b control.Bootstrap, log *slog.Logger) error {
 	}
 	defer func() { _ = client.Close() }()
 
+	r := newRecording(client, p, log)
 	if !client.Done() {
-		r := newRecording(client, log)
-		if err := r.run(ctx); err != nil {
+		err = r.run(ctx)
+		if err != nil && !errors.Is(err, errUnbegun) {
 			r.fail(err)
 		}
-		r.emit(control.Done{})
 		r.cleanUp()
 	}
+	if errors.Is(err, errUnbegun) { // the host gives the task another worker
+		return err
+	}
+	r.emit(control.Done{})
 
 	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushFor)
 	defer cancel()

@@ -93,6 +93,9 @@ func (d *driver) Launch(ctx context.Context, l runtime.Launch) (runtime.Handle, 
 		full := status.Errorf(status.NoCapacity, "all %d slots are taken", d.config.Slots)
 		return nil, status.WithRetryAfter(full, retryAfter)
 	}
+	if err := d.endEarlier(ctx, l); err != nil {
+		return nil, fmt.Errorf("launch: %w", err)
+	}
 	child, err := d.start(ctx, l)
 	if err != nil {
 		return nil, fmt.Errorf("launch: %w", err)
@@ -112,6 +115,26 @@ func (d *driver) Launch(ctx context.Context, l runtime.Launch) (runtime.Handle, 
 	d.watchers.Go(func() { d.watch(context.WithoutCancel(ctx), h, child) })
 	d.log.Info("worker launched", "task_id", l.TaskID, "epoch", l.Epoch, "pid", h.Process.PID)
 	return encoded, nil
+}
+
+// endEarlier ends the workers of earlier launches of the task that nobody knows of: those whose Launch was never answered.
+func (d *driver) endEarlier(ctx context.Context, l runtime.Launch) error {
+	if l.Epoch <= 1 {
+		return nil
+	}
+	earlier, err := d.roster.of(l.TaskID)
+	if err != nil {
+		return err
+	}
+	for _, h := range earlier {
+		if h.Epoch >= l.Epoch {
+			continue
+		}
+		if err := h.Process.Stop(ctx, 0); err != nil && !errors.Is(err, proc.ErrElsewhere) {
+			return fmt.Errorf("end the worker of launch %d: %w", h.Epoch, err)
+		}
+	}
+	return nil
 }
 
 // bootstrap is what a worker reads on its standard input. The token travels nowhere else.

@@ -79,6 +79,31 @@ func (r *roster) running() (int, error) {
 	return count, nil
 }
 
+// of answers the workers of a task that are on the list, running or not.
+func (r *roster) of(task string) ([]handle, error) {
+	entries, err := os.ReadDir(r.dir)
+	if err != nil {
+		return nil, fmt.Errorf("list of workers: %w", err)
+	}
+	var found []handle
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), suffix) {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(r.dir, e.Name()))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list of workers: %w", err)
+		}
+		if h, err := decodeHandle(b); err == nil && h.TaskID == task {
+			found = append(found, h)
+		}
+	}
+	return found, nil
+}
+
 // alive says whether the worker of an entry runs.
 func alive(path string) (bool, error) {
 	b, err := os.ReadFile(path)

@@ -29,6 +29,8 @@ const CallbackSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 type Host struct {
 	Dir    string // holds everything of it
 	Files  string // the folder that recordings are delivered to
+	from   Product
+	config string // the file
 	run    *Run
 	api    string
 	client *http.Client
@@ -44,35 +46,67 @@ func (p Product) Serve(ctx context.Context, dir string, slots int, settings ...s
 	h := &Host{
 		Dir:    dir,
 		Files:  filepath.Join(dir, "files"),
+		from:   p,
+		config: filepath.Join(dir, "recordhost.hcl"),
 		api:    "http://" + listen + "/",
 		client: &http.Client{Timeout: time.Minute, Transport: &http.Transport{}},
 	}
 	if err := os.MkdirAll(h.Files, 0o755); err != nil {
 		return nil, fmt.Errorf("serve: %w", err)
 	}
-	config := filepath.Join(dir, "recordhost.hcl")
-	if err := os.WriteFile(config, []byte(p.config(listen, h.Files, slots)+strings.Join(settings, "\n")), 0o600); err != nil {
+	text := []byte(p.config(listen, h.Files, slots) + strings.Join(settings, "\n"))
+	if err := os.WriteFile(h.config, text, 0o600); err != nil {
 		return nil, fmt.Errorf("serve: %w", err)
 	}
-	if h.run, err = p.Start(ctx, "serve", "--config", config); err != nil {
+	if err := h.start(ctx); err != nil {
 		return nil, err
-	}
-	if err := h.healthy(ctx); err != nil {
-		return nil, errors.Join(err, h.Close(context.WithoutCancel(ctx)))
 	}
 	return h, nil
 }
 
+// start starts the process and waits until it is healthy.
+func (h *Host) start(ctx context.Context) (err error) {
+	if h.run, err = h.from.Start(ctx, "serve", "--config", h.config); err != nil {
+		return err
+	}
+	if err := h.healthy(ctx); err != nil {
+		return errors.Join(err, h.Close(context.WithoutCancel(ctx)))
+	}
+	return nil
+}
+
+// Kill kills the host's process alone, and returns when it is gone. Nothing may be asked of it meanwhile; Again follows.
+func (h *Host) Kill(ctx context.Context) error {
+	if err := h.run.Signal(syscall.SIGKILL); err != nil {
+		return fmt.Errorf("kill the host: %w", err)
+	}
+	_, err := h.run.Wait(ctx)
+	h.client.CloseIdleConnections()
+	return err
+}
+
+// Again starts the next host on the same directory, with the same configuration and address, and waits until it is healthy.
+func (h *Host) Again(ctx context.Context) error { return h.start(ctx) }
+
+// PID is the host's process.
+func (h *Host) PID() int { return h.run.PID() }
+
 func (p Product) config(listen, files string, slots int) string {
+	worker := ""
+	if p.Worker != "" {
+		worker = fmt.Sprintf("\n  worker = %q", p.Worker)
+	}
 	return fmt.Sprintf(`data_dir        = "data"
 plugin_dir      = %q
 default_runtime = "here"
 default_storage = "files"
 api { listen = %q }
 callback { secret = %q }
-runtime "local" "here" { slots = %d }
+runtime "local" "here" {
+  slots = %d%s
+}
 storage "blob" "files" { url = "file://%s" }
-`, p.Plugins, listen, CallbackSecret, slots, files)
+`, p.Plugins, listen, CallbackSecret, slots, worker, files)
 }
 
 // freeAddress is a loopback address that nothing listens on.
@@ -231,9 +265,6 @@ func (h *Host) AwaitRecorded(ctx context.Context, task string, length time.Durat
 func (h *Host) File(task string, v Video) string {
 	return filepath.Join(h.Files, task, filepath.FromSlash(v.Filename))
 }
-
-// PID is the host's process.
-func (h *Host) PID() int { return h.run.PID() }
 
 // Ended waits for the end of a host that was killed.
 func (h *Host) Ended(ctx context.Context) error {

@@ -26,8 +26,10 @@ const stopGrace = 30 * time.Second
 
 // Product is an installed recordhost.
 type Product struct {
-	Binary  string // absolute path
-	Plugins string // absolute path of the folder
+	Binary  string   // absolute path
+	Plugins string   // absolute path of the folder
+	Env     []string // NAME=value, added to this process's environment for recordhost
+	Worker  string   // the program that records; empty: recordhost itself
 }
 
 // At is the product that is installed in the folder, in the way of Build.
@@ -68,7 +70,7 @@ type Outcome struct {
 func (p Product) Start(ctx context.Context, args ...string) (*Run, error) {
 	r := &Run{}
 	child, err := proc.Start(ctx, proc.Spec{
-		Path: p.Binary, Args: args, Env: os.Environ(), Stdout: &r.stdout, Stderr: &r.stderr,
+		Path: p.Binary, Args: args, Env: append(os.Environ(), p.Env...), Stdout: &r.stdout, Stderr: &r.stderr,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("recordhost %s: %w", strings.Join(args, " "), err)
