@@ -58,6 +58,7 @@ const (
 	MarkRuns   MarkKind = "runs"   // time runs
 	MarkPaused MarkKind = "paused" // it stands still, as someone wanted
 	MarkLost   MarkKind = "lost"   // it stands still: there is nothing to be captured
+	MarkOver   MarkKind = "over"   // it stands still for good: nothing more is to be captured
 )
 
 // File is the finished recording on the local disk: its head, and behind it the media as the runs' files hold it. Nothing is

@@ -90,7 +90,7 @@ func (r *recording) record(ctx context.Context) (control.Reason, error) {
 		r.takeOver(left)
 	}
 	switch {
-	case facts.Ended:
+	case facts.Ended, left.Over:
 		return control.ReasonStop, nil
 	case r.spec.Salvage && !left.Begun:
 		return control.ReasonFailed, &failure{"WorkerLost", errors.New("the worker was lost before anything was recorded")}
@@ -259,11 +259,7 @@ func (r *recording) finish(ctx context.Context, reason control.Reason) (spool.Fi
 	if r.screen != nil && r.encoder != nil {
 		length = r.screen.Stop(ctx)
 	}
-	if r.outage != nil {
-		if missing := r.outage.missing(r.client.Now()); missing > 0 && !r.spool.Facts().Ended {
-			r.emit(control.Gap{At: r.outage.at, Length: missing, Cause: r.outage.cause})
-		}
-	}
+	r.over()
 	r.emit(control.Stopping{Reason: reason})
 	closed := make(chan struct{})
 	go func() { defer close(closed); r.stage.close(ctx, r.log) }()
@@ -286,6 +282,21 @@ func (r *recording) finish(ctx context.Context, reason control.Reason) (spool.Fi
 	r.report()
 	r.emit(control.Whole{Size: file.Size, Duration: file.Duration})
 	return file, nil
+}
+
+// over notes that nothing more is captured, so that another worker which has to take over from here on neither goes on nor
+// misses anything since. What was missing at the end is told.
+func (r *recording) over() {
+	if r.spool.Facts().Ended {
+		return
+	}
+	if r.outage != nil {
+		if missing := r.outage.missing(r.client.Now()); missing > 0 {
+			r.emit(control.Gap{At: r.outage.at, Length: missing, Cause: r.outage.cause})
+		}
+		r.outage.lost, r.outage.since = 0, time.Time{}
+	}
+	r.mark(spool.MarkOver)
 }
 
 // wholeFile makes the recording's file, as long as it was recorded.
