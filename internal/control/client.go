@@ -214,6 +214,9 @@ func (c *Client) Refused() <-chan struct{} { return c.refused }
 // Flush waits until the host has acknowledged every event. It ends early with ErrRefused, ErrOrphaned, ErrClosed or
 // the error of ctx.
 func (c *Client) Flush(ctx context.Context) error {
+	if c.isRefused() {
+		return ErrRefused
+	}
 	for {
 		c.mu.Lock()
 		left, heard := len(c.unheard), c.heard

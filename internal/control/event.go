@@ -128,6 +128,7 @@ func (p Progress) Plus(later Progress) Progress {
 type Command struct {
 	Number uint64 // counts the task's commands from 1
 	Kind   CommandKind
+	Asked  time.Time // when, in the task's time
 }
 
 // CommandKind says what is to be done.

@@ -137,11 +137,11 @@ func reasonFromWire(r controlv1.Reason) Reason {
 }
 
 func commandToWire(c Command) *controlv1.Command {
-	return &controlv1.Command{Number: c.Number, Kind: kindToWire(c.Kind)}
+	return &controlv1.Command{Number: c.Number, Kind: kindToWire(c.Kind), Asked: timeToWire(c.Asked)}
 }
 
 func commandFromWire(w *controlv1.Command) Command {
-	return Command{Number: w.GetNumber(), Kind: kindFromWire(w.GetKind())}
+	return Command{Number: w.GetNumber(), Kind: kindFromWire(w.GetKind()), Asked: timeFromWire(w.GetAsked())}
 }
 
 func kindToWire(k CommandKind) controlv1.CommandKind {

@@ -116,7 +116,7 @@ func TestUnknownEventArrives(t *testing.T) {
 
 func TestEnumsCrossTheWire(t *testing.T) {
 	for _, k := range []CommandKind{CommandPause, CommandResume, CommandRefresh, CommandStop} {
-		want := Command{Number: 5, Kind: k}
+		want := Command{Number: 5, Kind: k, Asked: time.Unix(9, 1).UTC()}
 		if got := commandFromWire(overWire(t, commandToWire(want), &controlv1.Command{})); got != want {
 			t.Errorf("got %+v, want %+v", got, want)
 		}

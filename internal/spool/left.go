@@ -6,10 +6,10 @@ import "time"
 type Left struct {
 	Begun  bool          // something was to be recorded
 	Paused bool          // and time stood still, as someone wanted
-	Ended  bool          // nothing more was to be captured
+	Over   bool          // nothing more was to be captured
 	At     time.Duration // recorded time up to which all is there
 	Lost   time.Duration // that is missing behind it already
-	Since  time.Time     // from when on more is missing, in the task's time; zero while Paused
+	Since  time.Time     // from when on more is missing, in the task's time; zero while Paused or Over
 }
 
 // Left reads it off the facts. What was captured last may not have come to the disk.
@@ -18,7 +18,7 @@ func (f Facts) Left() Left {
 		return Left{Begun: f.Covered > 0, At: f.Covered}
 	}
 	last := f.Marks[len(f.Marks)-1]
-	l := Left{Begun: true, Paused: last.Kind == MarkPaused, Ended: last.Kind == MarkEnded, At: f.Covered, Lost: last.Lost}
+	l := Left{Begun: true, Paused: last.Kind == MarkPaused, Over: last.Kind == MarkOver, At: f.Covered, Lost: last.Lost}
 	if last.Kind == MarkRuns {
 		l.Since = last.Time.Add(l.At - last.At) // up to At it was captured as time went by
 		return l

@@ -36,6 +36,11 @@ func TestLeft(t *testing.T) {
 			10 * s, []spool.Mark{runs, {Kind: spool.MarkPaused, At: 10 * s, Time: at(20 * s), Lost: 10 * s}},
 			spool.Left{Begun: true, Paused: true, At: 10 * s, Lost: 10 * s},
 		},
+		// The next worker told the time until it came as missing, and would have gone on with a recording that was over.
+		"over at 10 s, a second of that is lost": {
+			9 * s, []spool.Mark{runs, {Kind: spool.MarkOver, At: 10 * s, Time: at(10 * s)}},
+			spool.Left{Begun: true, Over: true, At: 9 * s, Lost: s},
+		},
 	} {
 		if got := (spool.Facts{Covered: c.covered, Marks: c.marks}).Left(); got != c.want {
 			t.Errorf("%s: %+v, want %+v", name, got, c.want)

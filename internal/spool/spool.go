@@ -58,7 +58,7 @@ const (
 	MarkRuns   MarkKind = "runs"   // time runs
 	MarkPaused MarkKind = "paused" // it stands still, as someone wanted
 	MarkLost   MarkKind = "lost"   // it stands still: there is nothing to be captured
-	MarkEnded  MarkKind = "ended"  // it stands still for good
+	MarkOver   MarkKind = "over"   // it stands still for good: nothing more is to be captured
 )
 
 // File is the finished recording on the local disk: its head, and behind it the media as the runs' files hold it. Nothing is
@@ -112,6 +112,7 @@ type Spool struct {
 	pending []record // fragments that are written and not synced
 	newFile bool     // the directory has an entry that is not synced
 	err     error    // what a sync failed with
+	ballast int64    // bytes that are held back
 	closed  bool
 }
 
@@ -342,6 +343,9 @@ func (s *Spool) sync() error {
 	s.pending, s.newFile = nil, false
 	s.mu.Unlock()
 	err := s.bring(run, pending, newFile)
+	if err == nil && len(pending) > 0 && !s.Facts().Ended {
+		err, pending = s.takeBallast(), nil
+	}
 	if err != nil {
 		s.mu.Lock()
 		s.err = err

@@ -442,7 +442,7 @@ func small(t *testing.T, size string) string {
 // TestDiskFull: on a file system that runs full every fragment up to the one that did not fit is in the file, which needs no
 // more room than was held back.
 func TestDiskFull(t *testing.T) {
-	dir := small(t, "34m") // little more than is held back
+	dir := small(t, "3m") // little more than is held back
 	in, head, pieces := stream(t, 1, 4)
 	s := open(t, filepath.Join(dir, "spool"))
 	must(t, s.Begin(mp4.Run{Init: in}, head))

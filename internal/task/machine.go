@@ -47,7 +47,7 @@ func asked(s State, e Event) (State, []Effect, error) {
 		switch s.Status {
 		case Recording:
 			s.Status = Paused
-			return send(s, control.CommandPause)
+			return send(s, e.At, control.CommandPause)
 		case Paused:
 			return s, nil, nil
 		default:
@@ -57,7 +57,7 @@ func asked(s State, e Event) (State, []Effect, error) {
 		switch s.Status {
 		case Paused:
 			s.Status = Recording
-			return send(s, control.CommandResume)
+			return send(s, e.At, control.CommandResume)
 		case Recording:
 			return s, nil, nil
 		default:
@@ -67,7 +67,7 @@ func asked(s State, e Event) (State, []Effect, error) {
 		if !live {
 			return s, nil, invalidStatus("refresh", s.Status)
 		}
-		return send(s, control.CommandRefresh)
+		return send(s, e.At, control.CommandRefresh)
 	default: // Stop
 		if !live {
 			return s, nil, nil
@@ -81,12 +81,12 @@ func invalidStatus(verb string, s Status) *Error {
 }
 
 // send adds a command, and its sending to the effects.
-func send(s State, kind control.CommandKind) (State, []Effect, error) {
+func send(s State, at time.Time, kind control.CommandKind) (State, []Effect, error) {
 	s.Command++
 	if kind != control.CommandRefresh {
 		s.Steering = s.Command
 	}
-	c := control.Command{Number: s.Command, Kind: kind}
+	c := control.Command{Number: s.Command, Kind: kind, Asked: at}
 	s.Pending = append(slices.Clip(s.Pending), c)
 	return s, []Effect{Send{c}}, nil
 }
@@ -98,7 +98,7 @@ func stop(s State, at time.Time) (State, []Effect, error) {
 	}
 	s.Status = Canceled
 	s.CancelTime = at
-	return send(s, control.CommandStop)
+	return send(s, at, control.CommandStop)
 }
 
 // report applies what the worker told. After the end of the recording there is nothing left to tell.

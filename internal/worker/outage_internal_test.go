@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/recordhost/recordhost/internal/control"
 	"github.com/recordhost/recordhost/internal/spool"
 )
 
@@ -26,6 +27,21 @@ func TestOutage(t *testing.T) {
 	}
 	if m := inherited(spool.Left{Begun: true, Paused: true}).missing(at(50)); m != 0 {
 		t.Errorf("%v are missing of a pause", m)
+	}
+}
+
+// TestAsked: whoever takes a lost worker's place hears late what was asked for meanwhile. What passed between counted neither
+// as missing nor as paused once, and all of a frozen worker's last seconds were told as a pause that had ended.
+func TestAsked(t *testing.T) {
+	now := time.Unix(1000, 0)
+	for name, c := range map[string]struct{ told, want time.Time }{
+		"a minute ago":             {now.Add(-time.Minute), now.Add(-time.Minute)},
+		"of an older host":         {time.Time{}, now},
+		"by a clock that is ahead": {now.Add(time.Hour), now},
+	} {
+		if got := asked(control.Command{Asked: c.told}, now); !got.Equal(c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
 	}
 }
 

@@ -109,7 +109,7 @@ func (r *recording) record(ctx context.Context) (control.Reason, error) {
 		r.takeOver(left)
 	}
 	switch {
-	case facts.Ended, left.Ended, r.spec.Salvage:
+	case facts.Ended, left.Over, r.spec.Salvage:
 		return control.ReasonStop, nil
 	case left.Begun && left.At >= r.spec.MaxDuration:
 		return control.ReasonLimit, nil
@@ -276,7 +276,7 @@ func (r *recording) finish(ctx context.Context, reason control.Reason) (spool.Fi
 	if r.screen != nil && r.encoder != nil {
 		length = r.screen.Stop(ctx)
 	}
-	r.captured(length)
+	r.over(length)
 	r.emit(control.Stopping{Reason: reason})
 	closed := make(chan struct{})
 	go func() { defer close(closed); r.stage.close(ctx, r.log) }()
@@ -301,11 +301,11 @@ func (r *recording) finish(ctx context.Context, reason control.Reason) (spool.Fi
 	return file, nil
 }
 
-// captured notes that nothing more is, and tells of an outage that lasted to the end. Where an earlier worker has done that, it
-// is done.
-func (r *recording) captured(length time.Duration) {
+// over notes that nothing more is captured, so that another worker which has to take over from here on neither goes on nor
+// misses anything since. What was missing at the end is told. Where an earlier worker has done that, it is done.
+func (r *recording) over(length time.Duration) {
 	facts := r.spool.Facts()
-	if facts.Ended || facts.Left().Ended {
+	if facts.Ended || facts.Left().Over {
 		return
 	}
 	if r.outage != nil {
@@ -313,7 +313,7 @@ func (r *recording) captured(length time.Duration) {
 			r.emit(control.Gap{At: r.outage.at, Length: missing, Cause: r.outage.cause})
 		}
 	}
-	r.note(spool.Mark{Kind: spool.MarkEnded, At: length, Time: r.client.Now()})
+	r.note(spool.Mark{Kind: spool.MarkOver, At: length, Time: r.client.Now()})
 }
 
 // wholeFile makes the recording's file, as long as it was recorded.

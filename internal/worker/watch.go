@@ -149,11 +149,11 @@ func (r *recording) pageLoaded(ctx context.Context) error {
 func (r *recording) obey(ctx context.Context, cmd control.Command) (err error) {
 	switch cmd.Kind {
 	case control.CommandPause:
-		r.pause()
+		r.pause(asked(cmd, r.client.Now()))
 		r.client.Applied(cmd.Number)
 		r.told(ctx, control.Paused{})
 	case control.CommandResume:
-		err = r.resume(ctx)
+		err = r.resume(ctx, asked(cmd, r.client.Now()))
 		r.client.Applied(cmd.Number)
 		r.told(ctx, control.Resumed{})
 	case control.CommandRefresh:
@@ -181,10 +181,10 @@ func (r *recording) answer(ctx context.Context, call browser.PageCall) error {
 	case !r.begun:
 		refused = errors.New("the recording has not begun")
 	case call.Name == browser.CallPause && !r.paused:
-		r.pause()
+		r.pause(r.client.Now())
 		r.told(ctx, control.Paused{})
 	case (call.Name == browser.CallResume || call.Name == browser.CallStart) && r.paused:
-		failed = r.resume(ctx)
+		failed = r.resume(ctx, r.client.Now())
 		refused = failed
 		r.told(ctx, control.Resumed{})
 	}
@@ -192,33 +192,43 @@ func (r *recording) answer(ctx context.Context, call browser.PageCall) error {
 	return failed
 }
 
-func (r *recording) pause() {
+// asked is when a command was given: before this worker came, perhaps.
+func asked(cmd control.Command, now time.Time) time.Time {
+	if cmd.Asked.IsZero() || cmd.Asked.After(now) {
+		return now
+	}
+	return cmd.Asked
+}
+
+// pause stops the recording's time. In an outage, what is missing is missing until the pause was asked for.
+func (r *recording) pause(asked time.Time) {
 	if r.paused {
 		return
 	}
 	if r.outage != nil {
-		r.outage.pause(r.client.Now())
+		r.outage.pause(asked)
 	}
 	r.screen.Pause()
 	r.paused = true
 	r.mark(spool.MarkPaused)
 }
 
-func (r *recording) resume(ctx context.Context) error {
+// resume lets the recording's time go on. In an outage, what follows is missing from when that was asked for.
+func (r *recording) resume(ctx context.Context, asked time.Time) error {
 	if !r.paused {
 		return nil
 	}
 	r.paused = false
-	switch {
-	case r.outage == nil:
+	if r.outage == nil {
 		r.screen.Resume()
 		r.mark(spool.MarkRuns)
-	case r.loaded: // an earlier worker's, paused until now
-		return r.begin(ctx)
-	default:
-		r.outage.resume(r.client.Now())
-		r.mark(spool.MarkLost)
+		return nil
 	}
+	r.outage.resume(asked)
+	if r.loaded { // an earlier worker's, paused until now
+		return r.begin(ctx)
+	}
+	r.mark(spool.MarkLost)
 	return nil
 }
 
@@ -233,6 +243,9 @@ func (r *recording) mark(kind spool.MarkKind) {
 	m := spool.Mark{Kind: kind, At: r.recorded(), Time: r.client.Now()}
 	if r.outage != nil {
 		m.Lost = r.outage.lost
+		if !r.outage.since.IsZero() {
+			m.Time = r.outage.since
+		}
 	}
 	r.note(m)
 }

@@ -132,6 +132,14 @@ func (d *Driver) Put(ctx context.Context, s storage.State, f storage.File) error
 		o.onlyNew = false
 		sum, err = d.send(ctx, key, f, o)
 	}
+	if o.onlyNew && status.KindOf(err) == status.AlreadyExists {
+		// It may be the delivery's own: sent by a process that is gone, and on its way when we looked.
+		if _, foreign := d.mayWrite(ctx, delivery, key, false); foreign != nil {
+			return foreign
+		}
+		o.onlyNew = false
+		sum, err = d.send(ctx, key, f, o)
+	}
 	if err != nil {
 		return err
 	}

@@ -306,6 +306,46 @@ func TestStoreWithoutConditionalWrites(t *testing.T) {
 	}
 }
 
+// A worker that was killed while it sent may have its file arrive after the next one has looked. It is the delivery's own, and
+// replaced; somebody else's is not.
+func TestAFileThatArrivesLate(t *testing.T) {
+	for name, c := range map[string]struct {
+		other storage.Delivery
+		want  status.Kind // Unknown: none
+	}{
+		"the delivery's own": {storage.Delivery{TaskID: "t", Epoch: 1, Main: "a.mp4"}, status.Unknown},
+		"somebody else's":    {storage.Delivery{TaskID: "u", Epoch: 1, Main: "a.mp4"}, status.AlreadyExists},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var late func()
+			s3 := newFakeS3(t, func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if arrive := late; r.Method == http.MethodPut && arrive != nil {
+						late = nil
+						arrive()
+					}
+					next.ServeHTTP(w, r)
+				})
+			})
+			first, second := newDriver(t, s3.config(s3Bucket)), newDriver(t, s3.config(s3Bucket))
+			t.Cleanup(func() { _, _ = first.Close(), second.Close() })
+			old := mustOpen(t, first, c.other)
+			s := mustOpen(t, second, storage.Delivery{TaskID: "t", Epoch: 2, Main: "a.mp4"})
+			late = func() { mustPut(t, first, old, localFile(t, "a.mp4", []byte("sent before"))) }
+			err := second.Put(t.Context(), s, localFile(t, "a.mp4", []byte("content")))
+			if (err != nil) != (c.want != status.Unknown) || err != nil && status.KindOf(err) != c.want {
+				t.Fatalf("put: %v, want %v", err, c.want)
+			}
+			if err != nil {
+				return
+			}
+			if l, err := second.Commit(t.Context(), s); err != nil || l.Size != int64(len("content")) {
+				t.Errorf("commit: %+v, %v", l, err)
+			}
+		})
+	}
+}
+
 // unprivileged is set in the process that TestReadOnlyDirectory starts: the directory that it may not write.
 const unprivileged = "STORAGE_BLOB_TEST_READ_ONLY"
 

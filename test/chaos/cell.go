@@ -58,6 +58,7 @@ type trial struct {
 
 	task    string
 	paused  time.Duration // by the wall
+	resumed time.Time
 	struck  time.Time
 	victims []processes.Process
 	result  result
@@ -270,7 +271,8 @@ func (t *trial) resume(ctx context.Context) error {
 	if err := t.now().Tell(ctx, "Resume", t.task); err != nil {
 		return err
 	}
-	t.paused += time.Duration(time.Now().UnixNano())
+	t.resumed = time.Now()
+	t.paused += time.Duration(t.resumed.UnixNano())
 	return nil
 }
 
@@ -416,6 +418,9 @@ func (t *trial) judge(ctx context.Context, d product.Description) error {
 		t.result.problem("the file has %.2f s of sound, Describe says %.2f s", s.seconds, d.Result.Videos[0].FileDuration)
 	}
 	if t.cell.moment.recording() && t.cell.moment != paused {
+		if t.cell.moment == resumed { // before that nothing was to be captured
+			s.lost = min(s.lost, t.struck.Sub(t.resumed))
+		}
 		t.result.Lost, t.result.Again = max(0, s.lost.Seconds()), s.again.Seconds()
 		t.hold(s)
 	}

@@ -13,6 +13,7 @@ const (
 	Waiting    Moment = "waiting"    // for the page to call startRecord
 	Beginning  Moment = "beginning"  // to record; nothing says so yet
 	Refreshing Moment = "refreshing" // the page
+	Pausing    Moment = "pausing"    // nothing is captured, and nothing says so yet
 	Resuming   Moment = "resuming"
 	Stopping   Moment = "stopping"  // nothing more is captured, and nobody was told
 	Finishing  Moment = "finishing" // what was captured is not all in the spool

@@ -87,9 +87,10 @@ func (s *screen) Record(to capture.Sink) error {
 
 func (s *screen) Pause() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.advance()
 	s.paused = true
+	s.mu.Unlock()
+	s.script.reach(synthetic.Pausing)
 }
 
 func (s *screen) Resume() {

@@ -628,7 +628,9 @@ type Command struct {
 	// Counts the task's commands. A worker takes each number once, in their order; numbers may be left out.
 	Number uint64 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
 	// What to do.
-	Kind          CommandKind `protobuf:"varint,2,opt,name=kind,proto3,enum=recordhost.control.v1.CommandKind" json:"kind,omitempty"`
+	Kind CommandKind `protobuf:"varint,2,opt,name=kind,proto3,enum=recordhost.control.v1.CommandKind" json:"kind,omitempty"`
+	// When it was asked for, in the task's time. A worker that takes another's place learns of it later.
+	Asked         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=asked,proto3" json:"asked,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -675,6 +677,13 @@ func (x *Command) GetKind() CommandKind {
 		return x.Kind
 	}
 	return CommandKind_COMMAND_KIND_UNSPECIFIED
+}
+
+func (x *Command) GetAsked() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Asked
+	}
+	return nil
 }
 
 // Heartbeat tells that the worker lives, and how far it is.
@@ -2425,10 +2434,11 @@ const file_recordhost_control_v1_control_proto_rawDesc = "" +
 	"\fAcknowledged\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\"!\n" +
 	"\aApplied\x12\x16\n" +
-	"\x06number\x18\x01 \x01(\x04R\x06number\"Y\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\"\x8b\x01\n" +
 	"\aCommand\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x126\n" +
-	"\x04kind\x18\x02 \x01(\x0e2\".recordhost.control.v1.CommandKindR\x04kind\"H\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\".recordhost.control.v1.CommandKindR\x04kind\x120\n" +
+	"\x05asked\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05asked\"H\n" +
 	"\tHeartbeat\x12;\n" +
 	"\bprogress\x18\x01 \x01(\v2\x1f.recordhost.control.v1.ProgressR\bprogress\"\x9d\x02\n" +
 	"\bProgress\x125\n" +
@@ -2626,8 +2636,8 @@ var file_recordhost_control_v1_control_proto_goTypes = []any{
 	nil,                           // 30: recordhost.control.v1.Spec.HeardEntry
 	nil,                           // 31: recordhost.control.v1.Browser.HeadersEntry
 	nil,                           // 32: recordhost.control.v1.Target.EnvEntry
-	(*durationpb.Duration)(nil),   // 33: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
+	(*timestamppb.Timestamp)(nil), // 33: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 34: google.protobuf.Duration
 }
 var file_recordhost_control_v1_control_proto_depIdxs = []int32{
 	4,  // 0: recordhost.control.v1.ConnectRequest.hello:type_name -> recordhost.control.v1.Hello
@@ -2639,54 +2649,55 @@ var file_recordhost_control_v1_control_proto_depIdxs = []int32{
 	6,  // 6: recordhost.control.v1.ConnectResponse.acknowledged:type_name -> recordhost.control.v1.Acknowledged
 	25, // 7: recordhost.control.v1.Welcome.spec:type_name -> recordhost.control.v1.Spec
 	0,  // 8: recordhost.control.v1.Command.kind:type_name -> recordhost.control.v1.CommandKind
-	10, // 9: recordhost.control.v1.Heartbeat.progress:type_name -> recordhost.control.v1.Progress
-	33, // 10: recordhost.control.v1.Progress.recorded:type_name -> google.protobuf.Duration
-	33, // 11: recordhost.control.v1.Progress.silent:type_name -> google.protobuf.Duration
-	33, // 12: recordhost.control.v1.Progress.cpu:type_name -> google.protobuf.Duration
-	34, // 13: recordhost.control.v1.Event.time:type_name -> google.protobuf.Timestamp
-	10, // 14: recordhost.control.v1.Event.progress:type_name -> recordhost.control.v1.Progress
-	12, // 15: recordhost.control.v1.Event.loaded:type_name -> recordhost.control.v1.Loaded
-	13, // 16: recordhost.control.v1.Event.started:type_name -> recordhost.control.v1.Started
-	14, // 17: recordhost.control.v1.Event.paused:type_name -> recordhost.control.v1.Paused
-	15, // 18: recordhost.control.v1.Event.resumed:type_name -> recordhost.control.v1.Resumed
-	16, // 19: recordhost.control.v1.Event.refreshed:type_name -> recordhost.control.v1.Refreshed
-	17, // 20: recordhost.control.v1.Event.gap:type_name -> recordhost.control.v1.Gap
-	18, // 21: recordhost.control.v1.Event.restart:type_name -> recordhost.control.v1.Restart
-	19, // 22: recordhost.control.v1.Event.stopping:type_name -> recordhost.control.v1.Stopping
-	20, // 23: recordhost.control.v1.Event.whole:type_name -> recordhost.control.v1.Whole
-	21, // 24: recordhost.control.v1.Event.delivered:type_name -> recordhost.control.v1.Delivered
-	23, // 25: recordhost.control.v1.Event.failed:type_name -> recordhost.control.v1.Failed
-	24, // 26: recordhost.control.v1.Event.done:type_name -> recordhost.control.v1.Done
-	34, // 27: recordhost.control.v1.Started.at:type_name -> google.protobuf.Timestamp
-	33, // 28: recordhost.control.v1.Gap.at:type_name -> google.protobuf.Duration
-	33, // 29: recordhost.control.v1.Gap.length:type_name -> google.protobuf.Duration
-	1,  // 30: recordhost.control.v1.Stopping.reason:type_name -> recordhost.control.v1.Reason
-	33, // 31: recordhost.control.v1.Whole.duration:type_name -> google.protobuf.Duration
-	22, // 32: recordhost.control.v1.Delivered.deliveries:type_name -> recordhost.control.v1.Delivery
-	33, // 33: recordhost.control.v1.Delivery.duration:type_name -> google.protobuf.Duration
-	33, // 34: recordhost.control.v1.Spec.ready_timeout:type_name -> google.protobuf.Duration
-	33, // 35: recordhost.control.v1.Spec.page_timeout:type_name -> google.protobuf.Duration
-	33, // 36: recordhost.control.v1.Spec.max_duration:type_name -> google.protobuf.Duration
-	33, // 37: recordhost.control.v1.Spec.resume_within:type_name -> google.protobuf.Duration
-	33, // 38: recordhost.control.v1.Spec.upload_give_up:type_name -> google.protobuf.Duration
-	33, // 39: recordhost.control.v1.Spec.orphan_grace:type_name -> google.protobuf.Duration
-	26, // 40: recordhost.control.v1.Spec.video:type_name -> recordhost.control.v1.Video
-	27, // 41: recordhost.control.v1.Spec.browser:type_name -> recordhost.control.v1.Browser
-	29, // 42: recordhost.control.v1.Spec.targets:type_name -> recordhost.control.v1.Target
-	34, // 43: recordhost.control.v1.Spec.created:type_name -> google.protobuf.Timestamp
-	33, // 44: recordhost.control.v1.Spec.elapsed:type_name -> google.protobuf.Duration
-	30, // 45: recordhost.control.v1.Spec.heard:type_name -> recordhost.control.v1.Spec.HeardEntry
-	33, // 46: recordhost.control.v1.Video.segment_duration:type_name -> google.protobuf.Duration
-	31, // 47: recordhost.control.v1.Browser.headers:type_name -> recordhost.control.v1.Browser.HeadersEntry
-	28, // 48: recordhost.control.v1.Browser.cookies:type_name -> recordhost.control.v1.Cookie
-	32, // 49: recordhost.control.v1.Target.env:type_name -> recordhost.control.v1.Target.EnvEntry
-	2,  // 50: recordhost.control.v1.ControlService.Connect:input_type -> recordhost.control.v1.ConnectRequest
-	3,  // 51: recordhost.control.v1.ControlService.Connect:output_type -> recordhost.control.v1.ConnectResponse
-	51, // [51:52] is the sub-list for method output_type
-	50, // [50:51] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	33, // 9: recordhost.control.v1.Command.asked:type_name -> google.protobuf.Timestamp
+	10, // 10: recordhost.control.v1.Heartbeat.progress:type_name -> recordhost.control.v1.Progress
+	34, // 11: recordhost.control.v1.Progress.recorded:type_name -> google.protobuf.Duration
+	34, // 12: recordhost.control.v1.Progress.silent:type_name -> google.protobuf.Duration
+	34, // 13: recordhost.control.v1.Progress.cpu:type_name -> google.protobuf.Duration
+	33, // 14: recordhost.control.v1.Event.time:type_name -> google.protobuf.Timestamp
+	10, // 15: recordhost.control.v1.Event.progress:type_name -> recordhost.control.v1.Progress
+	12, // 16: recordhost.control.v1.Event.loaded:type_name -> recordhost.control.v1.Loaded
+	13, // 17: recordhost.control.v1.Event.started:type_name -> recordhost.control.v1.Started
+	14, // 18: recordhost.control.v1.Event.paused:type_name -> recordhost.control.v1.Paused
+	15, // 19: recordhost.control.v1.Event.resumed:type_name -> recordhost.control.v1.Resumed
+	16, // 20: recordhost.control.v1.Event.refreshed:type_name -> recordhost.control.v1.Refreshed
+	17, // 21: recordhost.control.v1.Event.gap:type_name -> recordhost.control.v1.Gap
+	18, // 22: recordhost.control.v1.Event.restart:type_name -> recordhost.control.v1.Restart
+	19, // 23: recordhost.control.v1.Event.stopping:type_name -> recordhost.control.v1.Stopping
+	20, // 24: recordhost.control.v1.Event.whole:type_name -> recordhost.control.v1.Whole
+	21, // 25: recordhost.control.v1.Event.delivered:type_name -> recordhost.control.v1.Delivered
+	23, // 26: recordhost.control.v1.Event.failed:type_name -> recordhost.control.v1.Failed
+	24, // 27: recordhost.control.v1.Event.done:type_name -> recordhost.control.v1.Done
+	33, // 28: recordhost.control.v1.Started.at:type_name -> google.protobuf.Timestamp
+	34, // 29: recordhost.control.v1.Gap.at:type_name -> google.protobuf.Duration
+	34, // 30: recordhost.control.v1.Gap.length:type_name -> google.protobuf.Duration
+	1,  // 31: recordhost.control.v1.Stopping.reason:type_name -> recordhost.control.v1.Reason
+	34, // 32: recordhost.control.v1.Whole.duration:type_name -> google.protobuf.Duration
+	22, // 33: recordhost.control.v1.Delivered.deliveries:type_name -> recordhost.control.v1.Delivery
+	34, // 34: recordhost.control.v1.Delivery.duration:type_name -> google.protobuf.Duration
+	34, // 35: recordhost.control.v1.Spec.ready_timeout:type_name -> google.protobuf.Duration
+	34, // 36: recordhost.control.v1.Spec.page_timeout:type_name -> google.protobuf.Duration
+	34, // 37: recordhost.control.v1.Spec.max_duration:type_name -> google.protobuf.Duration
+	34, // 38: recordhost.control.v1.Spec.resume_within:type_name -> google.protobuf.Duration
+	34, // 39: recordhost.control.v1.Spec.upload_give_up:type_name -> google.protobuf.Duration
+	34, // 40: recordhost.control.v1.Spec.orphan_grace:type_name -> google.protobuf.Duration
+	26, // 41: recordhost.control.v1.Spec.video:type_name -> recordhost.control.v1.Video
+	27, // 42: recordhost.control.v1.Spec.browser:type_name -> recordhost.control.v1.Browser
+	29, // 43: recordhost.control.v1.Spec.targets:type_name -> recordhost.control.v1.Target
+	33, // 44: recordhost.control.v1.Spec.created:type_name -> google.protobuf.Timestamp
+	34, // 45: recordhost.control.v1.Spec.elapsed:type_name -> google.protobuf.Duration
+	30, // 46: recordhost.control.v1.Spec.heard:type_name -> recordhost.control.v1.Spec.HeardEntry
+	34, // 47: recordhost.control.v1.Video.segment_duration:type_name -> google.protobuf.Duration
+	31, // 48: recordhost.control.v1.Browser.headers:type_name -> recordhost.control.v1.Browser.HeadersEntry
+	28, // 49: recordhost.control.v1.Browser.cookies:type_name -> recordhost.control.v1.Cookie
+	32, // 50: recordhost.control.v1.Target.env:type_name -> recordhost.control.v1.Target.EnvEntry
+	2,  // 51: recordhost.control.v1.ControlService.Connect:input_type -> recordhost.control.v1.ConnectRequest
+	3,  // 52: recordhost.control.v1.ControlService.Connect:output_type -> recordhost.control.v1.ConnectResponse
+	52, // [52:53] is the sub-list for method output_type
+	51, // [51:52] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_recordhost_control_v1_control_proto_init() }
