@@ -6,6 +6,7 @@ SHELL := bash
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME ?= 1m
+SOAK ?= 3h
 LDFLAGS := -X main.version=$(VERSION)
 
 # Debian packages: what a recording needs, what the race detector needs and what verifies a callback's signature, and what
@@ -46,6 +47,11 @@ chaos: build ## kill and freeze each process at each moment of a recording; abou
 fuzz: ## look for inputs that break a reader or parser, FUZZTIME (1m) for each
 	@hack/deps.sh $(TEST_PACKAGES)
 	@hack/fuzz.sh $(FUZZTIME)
+
+.PHONY: soak
+soak: ## record over and over for SOAK (3h), and look whether the host takes ever more
+	@hack/deps.sh $(TEST_PACKAGES)
+	@go run ./test/soak -for $(SOAK)
 
 .PHONY: lint
 lint: ## check the code's form: gofmt, go vet, golangci-lint

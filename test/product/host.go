@@ -96,17 +96,21 @@ func (p Product) config(listen, files string, slots int) string {
 	if p.Worker != "" {
 		worker = fmt.Sprintf("\n  worker = %q", p.Worker)
 	}
+	runtime := p.Runtime
+	if runtime == "" {
+		runtime = "local"
+	}
 	return fmt.Sprintf(`data_dir        = "data"
 plugin_dir      = %q
 default_runtime = "here"
 default_storage = "files"
 api { listen = %q }
 callback { secret = %q }
-runtime "local" "here" {
+runtime %q "here" {
   slots = %d%s
 }
 storage "blob" "files" { url = "file://%s" }
-`, p.Plugins, listen, CallbackSecret, slots, worker, files)
+`, p.Plugins, listen, CallbackSecret, runtime, slots, worker, files)
 }
 
 // freeAddress is a loopback address that nothing listens on.

@@ -29,6 +29,7 @@ type Product struct {
 	Binary  string   // absolute path
 	Plugins string   // absolute path of the folder
 	Env     []string // NAME=value, added to this process's environment for recordhost
+	Runtime string   // the runtime plugin; empty: local
 	Worker  string   // the program that records; empty: recordhost itself
 }
 

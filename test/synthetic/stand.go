@@ -76,6 +76,12 @@ func (s *Stand) Private() ([]string, error) {
 	return slices.DeleteFunc(left, func(dir string) bool { return strings.HasPrefix(filepath.Base(dir), "recordhost-plugins-") }), err
 }
 
+// Temporary counts what lies in the stand's directory for temporary files.
+func (s *Stand) Temporary() (int, error) {
+	entries, err := os.ReadDir(filepath.Join(s.dir, TempName))
+	return len(entries), err
+}
+
 // Told says whether a worker of the task has written that to its log.
 func (s *Stand) Told(task, what string) (bool, error) {
 	logs, err := filepath.Glob(filepath.Join(s.dir, "data", "plugins", "runtime-here", task+"-*.log"))

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"bytes"
+	"testing"
+	"time"
+)
+
+// TestSoak is a short one: it shows that the long one works, and what leaks with each recording in large pieces.
+func TestSoak(t *testing.T) {
+	var table bytes.Buffer
+	if err := run(t.Context(), soak{length: 20 * time.Second, least: 12, lanes: 3, looks: 4, out: &table}); err != nil {
+		t.Error(err)
+	}
+	t.Logf("\n%s", table.String())
+}
+
+// TestFlat: growth beyond the bounds is told, and what a process takes to warm up is not.
+func TestFlat(t *testing.T) {
+	level := look{memory: 100 << 20, descriptors: 60, threads: 40, temporary: 2}
+	leaks := level
+	leaks.descriptors += 50
+	cold := level
+	cold.memory = 10 << 20
+	left := level
+	left.temporary++
+	for name, c := range map[string]struct {
+		looks []look
+		flat  bool
+	}{
+		"level":              {[]look{level, level, level}, true},
+		"warming up":         {[]look{cold, level, level}, true},
+		"descriptors":        {[]look{level, level, leaks}, false},
+		"something was left": {[]look{level, level, left}, false},
+	} {
+		if err := flat(c.looks); (err == nil) != c.flat {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
