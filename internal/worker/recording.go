@@ -126,6 +126,11 @@ func (r *recording) record(ctx context.Context) (control.Reason, error) {
 func (r *recording) takeOver(left spool.Left) {
 	r.begun, r.paused, r.outage = true, left.Paused, inherited(left)
 	r.log.Info("going on with what an earlier worker has recorded", "recorded", left.At, "paused", left.Paused)
+	began := r.client.Now()
+	if marks := r.spool.Facts().Marks; len(marks) > 0 {
+		began = marks[0].Time
+	}
+	r.emit(control.Started{At: began}) // the one before may not have come to say so; the host takes the first
 	r.emit(control.Restart{What: "worker", Cause: "the one before was lost"})
 }
 
