@@ -39,6 +39,17 @@ func columns() []State {
 	return out
 }
 
+// TestCommandsSayWhenTheyWereAsked: a worker that takes another's place learns of them late.
+func TestCommandsSayWhenTheyWereAsked(t *testing.T) {
+	asked := time.Unix(2000, 0)
+	for what, before := range map[any]Status{PauseAsked{}: Recording, ResumeAsked{}: Paused, RefreshAsked{}: Normal, StopAsked{}: Paused} {
+		s, _, err := next(State{Status: before}, Event{At: asked, What: what})
+		if err != nil || len(s.Pending) != 1 || !s.Pending[0].Asked.Equal(asked) {
+			t.Errorf("%T: %+v, %v", what, s.Pending, err)
+		}
+	}
+}
+
 // matrix states what every event does in every status. "canceled*" is canceled before anything was recorded. In a cell
 // stands the new status, if it is another, and what else changes:
 //

@@ -133,7 +133,7 @@ func (e *experiment) scene() scene {
 	case "refreshing":
 		return scene{hold: synthetic.Refreshing, before: steps(e.more, e.tell("Refresh")), after: goOn}
 	case "stopped while loading":
-		return scene{hold: synthetic.Loading, before: steps(e.reached(synthetic.Loading), e.tell("Stop"))}
+		return scene{hold: synthetic.Loading, before: steps(e.reached(synthetic.Loading), e.stopHeard)}
 	case "stopping":
 		return scene{hold: synthetic.Stopping, before: steps(e.more, e.tell("Stop"))}
 	case "transcode":
@@ -281,6 +281,21 @@ func (e *experiment) tell(action string) func(context.Context) error {
 	return func(ctx context.Context) error { return e.stand.Tell(ctx, action, e.task) }
 }
 
+// stopHeard stops and waits until the worker has noted that: one that has not heard of it yet may begin to record.
+func (e *experiment) stopHeard(ctx context.Context) error {
+	before, err := e.stand.Journalled(e.task)
+	if err != nil {
+		return err
+	}
+	if err := e.tell("Stop")(ctx); err != nil {
+		return err
+	}
+	return synthetic.Until(ctx, "the worker has heard of the Stop", func() (bool, error) {
+		size, err := e.stand.Journalled(e.task)
+		return size > before, err
+	})
+}
+
 func (e *experiment) pause(ctx context.Context) error {
 	err := e.stand.Tell(ctx, "Pause", e.task)
 	e.pausedAt = time.Now()
@@ -350,7 +365,8 @@ func (e *experiment) file(ctx context.Context, v product.Video, file string) err
 			return fmt.Errorf("the %s is %v long, FileDuration is %.3f", what, length, v.FileDuration)
 		}
 	}
-	if said, err := exec.CommandContext(ctx, "ffmpeg", "-v", "error", "-xerror", "-i", file, "-f", "null", "-").CombinedOutput(); err != nil {
+	decode := exec.CommandContext(ctx, "ffmpeg", "-v", "error", "-xerror", "-i", file, "-f", "null", "-")
+	if said, err := decode.CombinedOutput(); err != nil {
 		return fmt.Errorf("it does not decode: %w: %s", err, said)
 	}
 	return nil
@@ -371,7 +387,9 @@ func (e *experiment) losses() error {
 
 // order checks that statuses came in their order.
 func (e *experiment) order() error {
-	rank := map[string]int{"normal": 0, "recording": 1, "paused": 1, "canceled": 2, "transcode": 3, "upload": 4, "callback": 5, "finished": 6}
+	rank := map[string]int{
+		"normal": 0, "recording": 1, "paused": 1, "canceled": 2, "transcode": 3, "upload": 4, "callback": 5, "finished": 6,
+	}
 	for i := 1; i < len(e.statuses); i++ {
 		if rank[e.statuses[i]] < rank[e.statuses[i-1]] {
 			return fmt.Errorf("%s came after %s", e.statuses[i], e.statuses[i-1])

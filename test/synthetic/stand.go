@@ -165,6 +165,19 @@ func (s *Stand) Marked(task, kind string) (bool, error) {
 	return bytes.Contains(journal, fmt.Appendf(nil, `"mark":{"kind":%q`, kind)), nil
 }
 
+// Journalled is how much the task's workers have noted of what they told and took.
+func (s *Stand) Journalled(task string) (size int64, err error) {
+	journals, err := filepath.Glob(filepath.Join(s.dir, "data", "spool", task, "control-*.journal"))
+	for _, journal := range journals {
+		info, err := os.Stat(journal)
+		if err != nil {
+			return 0, fmt.Errorf("synthetic: %w", err)
+		}
+		size += info.Size()
+	}
+	return size, err
+}
+
 // State is what the store of a host that has ended knows of a task.
 func (s *Stand) State(ctx context.Context, id string) (_ task.State, err error) {
 	tasks, err := bolt.Open(filepath.Join(s.dir, "data"))

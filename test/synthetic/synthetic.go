@@ -25,8 +25,10 @@ const (
 	// FilmRate is the pictures a second, FilmSeconds the length after which the film begins again.
 	FilmRate    = 10
 	FilmSeconds = 60
-	// FilmWidth and FilmHeight are the picture's.
-	FilmWidth, FilmHeight = 160, 90
+	// FilmWidth is the picture's.
+	FilmWidth = 160
+	// FilmHeight is the picture's.
+	FilmHeight = 90
 )
 
 // Installation is everything built, in one folder.

@@ -37,7 +37,7 @@ func reasons() map[string]string {
 		"a": "a worker starts its storage plugin when it delivers: it is not there before",
 		"b": "this release takes no CallbackURL: no task is ever in callback. The worker is gone by then in any case",
 		"c": "the host asks its storage plugin nothing while a recording runs: frozen it is found by its pings, as the runtime plugin is",
-		"d": "the frozen worker is found by its silence, then killed: the cells beside it differ by no more than a few milliseconds of its life",
+		"d": "the frozen worker is found by its silence, then killed: the cells beside it differ by a few milliseconds of its life",
 		"e": "the worker does not wait for the host here, so a frozen one is as one that is away, which K shows",
 		"f": "the runtime plugin is asked nothing here: frozen it is found by its pings, which start acked, steady and stopping show",
 		"g": "a frozen plugin is found by its pings, whichever call waits: before Commit shows it",
