@@ -37,7 +37,7 @@ func run(ctx context.Context, s soak) (err error) {
 	looks, err := s.record(ctx, stand)
 	err = errors.Join(err, stand.Close(context.WithoutCancel(ctx)))
 	if err != nil {
-		return err
+		return errors.Join(err, stand.Abandon())
 	}
 	if private, err := stand.Private(); err != nil || len(private) > 0 {
 		return errors.Join(err, fmt.Errorf("private directories are left: %v", private))

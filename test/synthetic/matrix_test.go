@@ -75,6 +75,7 @@ func try(ctx context.Context, in *synthetic.Installation, c cell) (err error) {
 	e := &experiment{cell: c, stand: stand, until: filepath.Join(stand.Dir, "go"), usual: time.Since(before)}
 	defer func() {
 		if err != nil {
+			err = errors.Join(err, stand.Abandon())
 			err = fmt.Errorf("%w\nstatuses: %v\nlast: %+v", err, e.statuses, e.last)
 		}
 	}()

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/recordhost/recordhost/internal/scratch"
@@ -45,6 +46,19 @@ func (in *Installation) Serve(ctx context.Context, slots int, settings ...string
 		return nil, err
 	}
 	return &Stand{Host: host, dir: dir}, nil
+}
+
+// Abandon kills whatever still runs of a stand that has failed: a worker without a host would wait for one for a day.
+func (s *Stand) Abandon() error {
+	running, err := s.Running()
+	for _, found := range running {
+		for _, p := range found {
+			if e := syscall.Kill(p.PID, syscall.SIGKILL); e != nil && !errors.Is(e, syscall.ESRCH) {
+				err = errors.Join(err, e)
+			}
+		}
+	}
+	return err
 }
 
 // Spools are the tasks' directories that are left below the data directory.
