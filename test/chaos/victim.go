@@ -70,9 +70,8 @@ func (f *family) find(c component, hostPID int) ([]processes.Process, error) {
 
 func is(p processes.Process, c component, hostPID int) bool {
 	args, _ := processes.Arguments(p.PID) // none: it has ended
-	has := func(word string) bool {
-		return slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, word) })
-	}
+	line := strings.Join(args, " ") // Chrome's children have written theirs anew, as one word
+	has := func(word string) bool { return strings.Contains(line, word) }
 	switch c {
 	case host:
 		return p.PID == hostPID
@@ -83,7 +82,7 @@ func is(p processes.Process, c component, hostPID int) bool {
 	case worker:
 		return p.Name == "recordhost" && len(args) > 1 && args[1] == "worker"
 	case chrome:
-		return p.Name == "chromium" && len(args) > 1 && !has("--type=")
+		return p.Name == "chromium" && line != "" && !has("--type=")
 	case renderer:
 		return p.Name == "chromium" && has("--type=renderer")
 	case ffmpeg:
