@@ -70,7 +70,7 @@ func (f *family) find(c component, hostPID int) ([]processes.Process, error) {
 
 func is(p processes.Process, c component, hostPID int) bool {
 	args, _ := processes.Arguments(p.PID) // none: it has ended
-	line := strings.Join(args, " ") // Chrome's children have written theirs anew, as one word
+	line := strings.Join(args, " ")       // Chrome's children have written theirs anew, as one word
 	has := func(word string) bool { return strings.Contains(line, word) }
 	switch c {
 	case host:
