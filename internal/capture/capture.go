@@ -1,7 +1,8 @@
 // Package capture is the screen and the sound card that Chrome believes in, and the one clock that drives both. It owns
 // the two servers, the picture, and the times that everything captured is given; package worker alone may call it.
 //
-// A Session runs from before Chrome's start until after its end, and longer than a Chrome that has to be replaced. Its clock ticks at the recording's own rate, always:
+// A Session runs from before Chrome's start until after its end, and longer than a Chrome that has to be replaced. Its
+// clock ticks at the recording's own rate, always:
 // each tick pulls the sound, tells Chrome that a picture was shown, and so makes the page paint exactly the pictures that
 // are recorded. Recording, pausing and stopping change only which ticks belong to the recording.
 package capture

@@ -62,7 +62,9 @@ func TestSampleIsTrueWhereItIsCommentedOut(t *testing.T) {
 func TestEverySettingIsDocumented(t *testing.T) {
 	r := &reader{}
 	var names []string
-	for _, fields := range [][]field{r.rootFields(), r.apiFields(), r.engineFields(), r.retentionFields(), r.callbackFields(), commonFields(&Plugin{})} {
+	for _, fields := range [][]field{
+		r.rootFields(), r.apiFields(), r.engineFields(), r.retentionFields(), r.callbackFields(), commonFields(&Plugin{}),
+	} {
 		for _, f := range fields {
 			names = append(names, f.name)
 		}

@@ -160,7 +160,9 @@ func (c *Client) Applied(number uint64) {
 	notify(c.outboxed)
 }
 
-// Emit tells what happened. A worker that was refused has nothing to tell any more. The event is in the journal when Emit returns, and reaches the host as soon as there is
+// Emit tells what happened. A worker that was refused has nothing to tell any more.
+//
+// The event is in the journal when Emit returns, and reaches the host as soon as there is
 // one. An error says that the journal could not be written: the event is kept in memory then, and sent all the same.
 func (c *Client) Emit(b Body) error {
 	c.mu.Lock()

@@ -129,7 +129,8 @@ func (o *Options) pictures() []string {
 	preset, _ := o.preset() // checked
 	return append([]string{
 		"-c:v", "libx264", "-preset", preset, "-pix_fmt", "yuv420p", "-threads:v", strconv.Itoa(o.threads()),
-		"-bf", strconv.Itoa(bFrames), "-b_strategy", "0", "-rc-lookahead", strconv.Itoa(lookAhead), "-mbtree", "1", "-8x8dct", "0", "-b-pyramid", "none",
+		"-bf", strconv.Itoa(bFrames), "-b_strategy", "0", "-b-pyramid", "none", "-rc-lookahead", strconv.Itoa(lookAhead),
+		"-mbtree", "1", "-8x8dct", "0",
 		"-sc_threshold", "0", "-g", strconv.Itoa(int(keyInterval/time.Second) * o.FPS * 10), "-forced-idr", "1",
 		"-force_key_frames", fmt.Sprintf("expr:if(isnan(prev_forced_t),1,gte(t,prev_forced_t+%d))", keyInterval/time.Second),
 		"-color_range", "tv", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709",

@@ -28,7 +28,7 @@ func TestArguments(t *testing.T) {
 	t.Parallel()
 	args := options(nil).arguments()
 	for name, want := range map[string]string{
-		"-protocol_whitelist": "pipe", "-loglevel": "error", "-i": "pipe:0", "-preset": "superfast", "-crf": "22.8",
+		"-protocol_whitelist": "pipe", "-loglevel": "error", "-i": "pipe:0", "-preset": "superfast", "-crf": "22.9",
 		"-b:a": "128000", "-frag_duration": "500000", "-threads:v": "1", "-g": "600",
 		"-force_key_frames": "expr:if(isnan(prev_forced_t),1,gte(t,prev_forced_t+2))",
 	} {

@@ -138,8 +138,8 @@ func (h *Host) taskOptions(started []pluginhost.Status) (task.Options, error) {
 		DefaultStorage: c.DefaultStorage,
 		Engine: task.Engine{
 			FPS: c.Engine.FPS, CRF: c.Engine.CRF, Preset: c.Engine.Preset, AudioBitrate: int64(c.Engine.AudioBitrate),
-			Sandbox: c.Engine.Sandbox, PageTimeout: c.Engine.PageTimeout, ResumeWithin: c.Engine.ResumeWithin, MaxLifetime: c.Engine.MaxLifetime,
-			UploadGiveUp: c.Engine.UploadGiveUp,
+			Sandbox: c.Engine.Sandbox, PageTimeout: c.Engine.PageTimeout, ResumeWithin: c.Engine.ResumeWithin,
+			MaxLifetime: c.Engine.MaxLifetime, UploadGiveUp: c.Engine.UploadGiveUp,
 		},
 		Callback:  callback.Options{Secret: c.Callback.Secret, GiveUp: c.Callback.GiveUp},
 		PluginDir: pluginDir(c, executable),

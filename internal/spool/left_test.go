@@ -25,7 +25,9 @@ func TestLeft(t *testing.T) {
 			spool.Left{Begun: true, Paused: true, At: 9 * s, Lost: s},
 		},
 		"gone on after a pause of a minute": {
-			12 * s, []spool.Mark{runs, {Kind: spool.MarkPaused, At: 10 * s, Time: at(10 * s)}, {Kind: spool.MarkRuns, At: 10 * s, Time: at(70 * s)}},
+			12 * s, []spool.Mark{
+				runs, {Kind: spool.MarkPaused, At: 10 * s, Time: at(10 * s)}, {Kind: spool.MarkRuns, At: 10 * s, Time: at(70 * s)},
+			},
 			spool.Left{Begun: true, At: 12 * s, Since: at(72 * s)},
 		},
 		"lost again during an outage": {

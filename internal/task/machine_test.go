@@ -102,8 +102,9 @@ func whatHappens() map[string]any {
 		"stopping": before(control.Stopping{}), "whole": before(control.Whole{}),
 		"delivered": before(control.Delivered{Deliveries: []control.Delivery{{}}}), "failed": before(control.Failed{Code: "failed"}),
 		"done": before(control.Done{}), "unknown-news": before(nil),
-		"launch-failed": LaunchFailed{Code: "noroom"}, "worker-lost": WorkerLost{Code: CodeWorkerLost}, "lost-too-often": WorkerLost{Code: CodeWorkerLost, Message: "often"},
-		"call-accepted": CallbackAccepted{}, "call-given-up": CallbackGivenUp{Message: "E:x"},
+		"launch-failed": LaunchFailed{Code: "noroom"}, "worker-lost": WorkerLost{Code: CodeWorkerLost},
+		"lost-too-often": WorkerLost{Code: CodeWorkerLost, Message: "often"},
+		"call-accepted":  CallbackAccepted{}, "call-given-up": CallbackGivenUp{Message: "E:x"},
 	}
 }
 

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"slices"
 	"time"
 
 	"github.com/recordhost/recordhost/internal/spool"
@@ -50,12 +51,7 @@ const (
 
 // tolerable notes one more fault, and says whether another try is worth it.
 func (f *faults) tolerable(now time.Time) bool {
-	kept := (*f)[:0]
-	for _, at := range *f {
-		if now.Sub(at) < faultWindow {
-			kept = append(kept, at)
-		}
-	}
-	*f = append(kept, now)
+	recent := slices.DeleteFunc(*f, func(at time.Time) bool { return now.Sub(at) >= faultWindow })
+	*f = append(recent, now) //nolint:gocritic // the same slice, without the old ones
 	return len(*f) <= maxFaults
 }

@@ -56,7 +56,8 @@ func (f File) openPath(ctx context.Context, r *fileReader) error {
 func (f File) openExtents(ctx context.Context) (io.ReadCloser, error) {
 	part := Part{Extents: f.Extents}
 	if f.Path != "" || part.Size() != f.Size {
-		return nil, status.Errorf(status.InvalidArgument, "file %q: its pieces have %d bytes, not the %d stated", f.Name, part.Size(), f.Size)
+		return nil, status.Errorf(status.InvalidArgument,
+			"file %q: its pieces have %d bytes, not the %d stated", f.Name, part.Size(), f.Size)
 	}
 	return part.Open(ctx)
 }
@@ -146,7 +147,7 @@ func (r *fileReader) Read(p []byte) (int, error) {
 	if r.sum != nil {
 		r.sum.Write(p[:n])
 	}
-	if r.left > 0 || r.checked || err != nil && err != io.EOF { //nolint:errorlint // the readers return it bare
+	if r.left > 0 || r.checked || err != nil && err != io.EOF {
 		return n, err
 	}
 	r.checked = true

@@ -394,11 +394,11 @@ func (t *trial) sum(d product.Description) float64 {
 		sum += g.Seconds
 	}
 	wall := float64(d.StopTime - d.StartTime)
-	if off := sum - wall; off > 0 {
+	off := sum - wall
+	if off > 0 {
 		return max(0, off-1)
-	} else {
-		return min(0, off+1)
 	}
+	return min(0, off+1)
 }
 
 // judge looks into the file.

@@ -98,7 +98,8 @@ func (o options) tryAll(ctx context.Context) (broken int, err error) {
 		if len(r.Problems) > 0 {
 			broken++
 		}
-		fmt.Printf("%s  %-42s lost %5.2f s  again %5.2f s  %s\n", time.Now().Format(time.TimeOnly), c, r.Lost, r.Again, strings.Join(r.Problems, "; "))
+		fmt.Printf("%s  %-42s lost %5.2f s  again %5.2f s  %s\n",
+			time.Now().Format(time.TimeOnly), c, r.Lost, r.Again, strings.Join(r.Problems, "; "))
 		if err := o.keep(c, r); err != nil {
 			return broken, err
 		}

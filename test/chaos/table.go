@@ -35,7 +35,8 @@ func matrix(found map[string]result) string {
 	var b strings.Builder
 	all := cells()
 	fmt.Fprintf(&b, "\n%d of %d cells were tried.\n\n", len(found), len(all))
-	b.WriteString("| dies | cells | promises kept | captured and lost, worst | capturing again, worst | a killed host answers, worst |\n|---|---|---|---|---|---|\n")
+	b.WriteString("| dies | cells | promises kept | captured and lost, worst | capturing again, worst | a killed host answers, worst |\n" +
+		"|---|---|---|---|---|---|\n")
 	for _, c := range components() {
 		summary(&b, c, found)
 	}

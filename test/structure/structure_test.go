@@ -49,7 +49,9 @@ func table() []row {
 		{"internal/scratch", nil},
 		{"internal/spool", []string{"internal/mp4"}},
 		{"internal/store/...", nil},
-		{"internal/task", []string{"internal/callback", "internal/clock", "internal/control", "internal/store", "sdk/runtime", "sdk/status"}},
+		{"internal/task", []string{
+			"internal/callback", "internal/clock", "internal/control", "internal/store", "sdk/runtime", "sdk/status",
+		}},
 		{"internal/worker", []string{
 			"internal/browser", "internal/capture", "internal/control", "internal/deliver", "internal/encode", "internal/spool",
 			"internal/pluginhost", "internal/scratch", "sdk/...",

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -44,7 +45,6 @@ type Machine struct {
 	boot     int
 	workers  map[string]*worker
 	launches []runtime.Launch
-	wg       sync.WaitGroup
 }
 
 // worker is one goroutine that passes for a process.
@@ -89,12 +89,15 @@ func (m *Machine) Running() int {
 // KillAll kills every worker at once, as the kernel does when memory runs out, and returns when they are gone.
 func (m *Machine) KillAll() {
 	m.mu.Lock()
-	for _, w := range m.workers {
+	killed := slices.Collect(maps.Values(m.workers))
+	for _, w := range killed {
 		w.killed = true
 		w.cancel()
 	}
 	m.mu.Unlock()
-	m.wg.Wait()
+	for _, w := range killed {
+		<-w.gone // others may be launched meanwhile
+	}
 }
 
 // Reboot kills every worker; handles of before are of another boot then.
@@ -122,7 +125,7 @@ func (m *Machine) running() int {
 func (m *Machine) start(ctx context.Context, by *Driver, l runtime.Launch, s Script) *worker {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	w := &worker{script: s, by: by, asked: make(chan struct{}), cancel: cancel, gone: make(chan struct{})}
-	m.wg.Go(func() {
+	go func() {
 		exit := s.run(ctx, w.asked, l)
 		m.mu.Lock()
 		if w.killed {
@@ -133,7 +136,7 @@ func (m *Machine) start(ctx context.Context, by *Driver, l runtime.Launch, s Scr
 		m.mu.Unlock()
 		cancel()
 		close(w.gone)
-	})
+	}()
 	return w
 }
 
