@@ -70,6 +70,7 @@ func endpoint(t *testing.T, h http.HandlerFunc) string {
 }
 
 func TestWhatIsSent(t *testing.T) {
+	fetchLibrary(t) // which does ask a proxy, if there is one
 	for _, proxy := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy"} {
 		t.Setenv(proxy, "http://192.0.2.1:1") // not asked
 	}
@@ -109,14 +110,22 @@ func TestWhatIsSent(t *testing.T) {
 	}
 }
 
-// verify asks the library that receivers use, in another language than ours.
-func verify(t *testing.T, h http.Header, body []byte) {
+// libraryFolder holds the library that receivers use, in another language than ours.
+const libraryFolder = "../../.cache/webhooks"
+
+func fetchLibrary(t *testing.T) {
 	t.Helper()
-	const folder = "../../.cache/webhooks"
-	fetch := exec.CommandContext(t.Context(), "../../hack/webhooks.sh", folder)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	fetch := exec.CommandContext(ctx, "../../hack/webhooks.sh", libraryFolder)
 	if out, err := fetch.CombinedOutput(); err != nil {
 		t.Fatalf("fetch the library: %v\n%s", err, out)
 	}
+}
+
+// verify asks the library.
+func verify(t *testing.T, h http.Header, body []byte) {
+	t.Helper()
 	const script = `
 const { Webhook } = require("standardwebhooks");
 const { secret, headers, body } = JSON.parse(require("fs").readFileSync(0, "utf8"));
@@ -134,7 +143,7 @@ console.log("verified");`
 		t.Fatal(err)
 	}
 	node := exec.CommandContext(t.Context(), "node", "-e", script)
-	node.Dir, node.Stdin = folder, bytes.NewReader(in)
+	node.Dir, node.Stdin = libraryFolder, bytes.NewReader(in)
 	if out, err := node.CombinedOutput(); err != nil || string(out) != "verified\n" {
 		t.Errorf("the signature does not hold: %v\n%s", err, out)
 	}
