@@ -42,15 +42,16 @@ func (p Parts) Run(ctx context.Context, b control.Bootstrap, log *slog.Logger) e
 	r := newRecording(client, p, log)
 	if !client.Done() {
 		err = r.run(ctx)
-		if err != nil && !errors.Is(err, errUnbegun) {
-			r.fail(err)
-		}
-		r.cleanUp()
 	}
-	if errors.Is(err, errUnbegun) { // the host gives the task another worker
+	switch {
+	case errors.Is(err, errUnbegun): // the host gives the task another worker
+		r.cleanUp()
 		return err
+	case err != nil:
+		r.fail(err)
 	}
 	r.emit(control.Done{})
+	r.cleanUp()
 
 	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushFor)
 	defer cancel()
