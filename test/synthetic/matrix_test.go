@@ -437,7 +437,7 @@ func (e *experiment) aftermath(ctx context.Context) error {
 	for _, g := range state.Gaps {
 		accounted += g.Length
 	}
-	if off := wall - accounted; off > 2*time.Second || off < -2*time.Second {
+	if off := wall - accounted; off > time.Second || off < -time.Second {
 		return fmt.Errorf("%v went by: %v paused, %v in the file, gaps %v: %v are unaccounted for",
 			wall, e.paused, e.last.Result.Videos[0].Length(), state.Gaps, off)
 	}
