@@ -20,7 +20,7 @@ import (
 
 const (
 	paintWithin   = 10 * time.Second       // for a page that has loaded to show its first picture
-	settleWithin  = 500 * time.Millisecond // for the depth of Chrome's pipeline to be measured before recording begins
+	settleWithin  = 1500 * time.Millisecond // for the depth of Chrome's pipeline to be measured before recording begins
 	finishWithin  = 20 * time.Second       // for ffmpeg to write what it has, once it gets no more
 	closeWithin   = 5 * time.Second        // for Chrome to end
 	reportEvery   = 2 * time.Second        // the heartbeat that carries the figures is no faster

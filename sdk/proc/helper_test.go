@@ -69,10 +69,23 @@ func roles() map[string]func(args []string) {
 			fmt.Println("ready")
 			select {}
 		},
+		"brood":  brood,
 		"family": family,
 		"parent": parent,
 		"adopt":  adopt,
 	}
+}
+
+// brood starts children in sessions of their own, and dies the moment that it has.
+func brood([]string) {
+	for range 4 {
+		child := exec.CommandContext(context.Background(), "sleep", "1000")
+		child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := child.Start(); err != nil {
+			panic(err)
+		}
+	}
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 }
 
 // family starts descendants that differ in how they could be lost sight of, prints their numbers, and does as told.

@@ -104,7 +104,7 @@ func (id Identity) CPU() (time.Duration, error) {
 	if err := id.here(); err != nil {
 		return 0, err
 	}
-	members, err := membersOf(id)
+	members, _, err := membersOf(id)
 	if err != nil {
 		return 0, err
 	}
@@ -201,18 +201,36 @@ func withMark(env []string, mark string) []string {
 	return append(out, markName+"="+mark)
 }
 
-// readMark is the mark in a process's environment, empty when it has none. It is hidden when it may not be read.
-func readMark(pid int) (mark string, hidden bool) {
-	env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+// readMark is the mark in a process's environment, empty when it has none. It fails with os.ErrPermission when it may not
+// be read, and with errBetween when there is no environment at present.
+func readMark(pid int) (string, error) {
+	env, err := readEnviron(pid)
 	if err != nil {
-		return "", errors.Is(err, os.ErrPermission)
+		return "", err
 	}
 	for entry := range bytes.SplitSeq(env, []byte{0}) {
 		if mark, ok := bytes.CutPrefix(entry, []byte(markName+"=")); ok {
-			return string(mark), false
+			return string(mark), nil
 		}
 	}
-	return "", false
+	return "", nil
+}
+
+// readEnviron reads a process's environment. While the process begins or ends it reads as empty or, as newer kernels have
+// it, cannot be opened; so does none at all and that of a kernel's own process. The next look at the process tells, unless
+// the beginning was over meanwhile: then a second reading holds.
+func readEnviron(pid int) ([]byte, error) {
+	path := "/proc/" + strconv.Itoa(pid) + "/environ"
+	env, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, syscall.ESRCH) || len(env) > 0 {
+		return env, err
+	}
+	if p, err := readProcess(pid); err != nil {
+		return nil, err
+	} else if p.between() {
+		return nil, errBetween
+	}
+	return os.ReadFile(path)
 }
 
 func under(mark, root string) bool {

@@ -249,6 +249,34 @@ func TestDescendantsAreGoneWithTheChild(t *testing.T) {
 	})
 }
 
+// A program that was started has no environment for an instant, and so no mark. What is in that instant while its parent
+// dies must not be lost sight of.
+func TestDescendantsThatHaveJustBegunAreGoneToo(t *testing.T) {
+	for range 100 {
+		c := start(t, role(t, "brood"))
+		wait(t, c)
+		if left := marked(t, c.Identity().Mark); len(left) > 0 {
+			t.Fatalf("descendants %v outlived the child", left)
+		}
+	}
+}
+
+// marked lists the processes that have the mark in their environment.
+func marked(t *testing.T, mark string) (pids []string) {
+	t.Helper()
+	time.Sleep(5 * time.Millisecond) // for an execve that is under way
+	paths, err := filepath.Glob("/proc/[0-9]*/environ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		if env, err := os.ReadFile(path); err == nil && bytes.Contains(env, []byte(mark)) {
+			pids = append(pids, filepath.Base(filepath.Dir(path)))
+		}
+	}
+	return pids
+}
+
 func TestAdoptedOrphansAreWaitedFor(t *testing.T) {
 	if got := line(t, start(t, role(t, "adopt"))); got != "true" {
 		t.Errorf("no children left: %s", got)

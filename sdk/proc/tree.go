@@ -16,7 +16,10 @@ import (
 // kernel takes longer than an instant.
 const sweepLimit = 10 * time.Second
 
-var errNoProcess = errors.New("no such process")
+var (
+	errNoProcess = errors.New("no such process")
+	errBetween   = errors.New("the process begins or ends")
+)
 
 // process is a line of /proc/<pid>/stat.
 type process struct {
@@ -25,6 +28,9 @@ type process struct {
 	threads                     int
 	start                       uint64
 	ticks                       uint64 // processor time, with that of children waited for
+	memory                      uint64 // bytes mapped; the kernel's own threads have none
+	environEnd                  uint64 // address; 0 in the midst of execve(2), and where it may not be read
+	flags                       uint64 // PF_ of the kernel's sched.h
 }
 
 // alive is false for a process that has ended and was not waited for. One whose first thread has ended shows the same
@@ -33,20 +39,34 @@ func (p process) alive() bool {
 	return p.state != 'Z' && p.state != 'X' || p.threads > 1
 }
 
-// membersOf lists what belongs to id, the process itself included.
-func membersOf(id Identity) ([]process, error) {
+// membersOf lists what belongs to id, the process itself included. It is incomplete when there are processes of which that
+// cannot be known yet.
+func membersOf(id Identity) (members []process, complete bool, err error) {
 	all, err := processes()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	var candidates []candidate
+	complete = true
 	for _, p := range all {
-		if p.start >= id.Start { // a descendant is younger
-			mark, hidden := readMark(p.pid)
-			candidates = append(candidates, candidate{process: p, mark: mark, hidden: hidden})
+		if p.start < id.Start { // a descendant is younger
+			continue
 		}
+		mark, err := readMark(p.pid)
+		candidates = append(candidates, candidate{process: p, mark: mark, hidden: errors.Is(err, os.ErrPermission)})
+		complete = complete && !errors.Is(err, errBetween)
 	}
-	return belonging(id, candidates), nil
+	return belonging(id, candidates), complete, nil
+}
+
+// between says that the process has no environment at present: it is in the midst of execve(2), or has begun to exit and
+// may still hold files and locks.
+func (p process) between() bool {
+	const exiting, kernels = 0x4, 0x200000 // PF_EXITING, PF_KTHREAD
+	if !p.alive() || p.flags&kernels != 0 {
+		return false
+	}
+	return p.flags&exiting != 0 || p.memory > 0 && p.environEnd == 0
 }
 
 // candidate is a process with the mark in its environment, empty when there is none, or when it is hidden: another
@@ -92,7 +112,7 @@ func belonging(id Identity, candidates []candidate) (members []process) {
 
 // terminate asks the process group of id to end. That it reaches nobody is no failure: what follows is KILL.
 func terminate(id Identity) {
-	members, err := membersOf(id)
+	members, _, err := membersOf(id)
 	if err != nil {
 		return
 	}
@@ -104,12 +124,13 @@ func terminate(id Identity) {
 }
 
 // sweep kills everything that belongs to id until nothing of it runs, and takes in the orphans that this process has
-// inherited from it.
+// inherited from it. It looks again while it does not see everything, but for what begins or ends for longer than the
+// limit, which nobody can tell whose it is.
 func sweep(id Identity) error {
 	doomed := make(map[int]process) // once found, a process is followed to its end: a dead one shows no mark
 	pause := time.Millisecond
 	for deadline := time.Now().Add(sweepLimit); ; {
-		members, err := membersOf(id)
+		members, complete, err := membersOf(id)
 		if err != nil {
 			return err
 		}
@@ -118,10 +139,11 @@ func sweep(id Identity) error {
 				doomed[p.pid] = p
 			}
 		}
-		if err = kill(doomed, id); len(doomed) == 0 {
+		late := time.Now().After(deadline)
+		if err = kill(doomed, id); len(doomed) == 0 && (complete || late) {
 			return nil
 		}
-		if time.Now().After(deadline) {
+		if late {
 			return errors.Join(fmt.Errorf("processes %v cannot be ended", slices.Sorted(maps.Keys(doomed))), err)
 		}
 		time.Sleep(pause)
@@ -202,8 +224,8 @@ func parseStat(line string) (process, error) {
 		return process{}, fmt.Errorf("unexpected stat %.80q", line)
 	}
 	fields := strings.Fields(line[closed+1:])
-	const first = 3 // number of fields[0] in proc(5)
-	if len(fields) < 22-first+1 {
+	const first, last = 3, 51 // numbers in proc(5): of fields[0], and of those read
+	if len(fields) < last-first+1 {
 		return process{}, fmt.Errorf("unexpected stat %.80q", line)
 	}
 	var bad error
@@ -219,9 +241,13 @@ func parseStat(line string) (process, error) {
 		parent:  int(number(4)),
 		group:   int(number(5)),
 		session: int(number(6)),
+		flags:   number(9),
 		ticks:   number(14) + number(15) + number(16) + number(17),
 		threads: int(number(20)),
 		start:   number(22),
+		memory:  number(23),
+
+		environEnd: number(51),
 	}
 	return p, errors.Join(err, bad)
 }

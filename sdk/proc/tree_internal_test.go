@@ -9,8 +9,13 @@ import (
 )
 
 func TestParseStat(t *testing.T) {
-	const tail = " 7 42 42 0 -1 4194560 1 2 3 4 100 20 3 1 20 0 5 0 987654 1000 10 18446744073709551615"
-	want := process{pid: 42, parent: 7, group: 42, session: 42, state: 'S', threads: 5, start: 987654, ticks: 124}
+	const tail = " 7 42 42 0 -1 4194560 1 2 3 4 100 20 3 1 20 0 5 0 987654 1000 10 18446744073709551615" +
+		" 94679598305280 94679598325161 140726512271728 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0" +
+		" 94679598341168 94679598342784 94680110825472 140726512274104 140726512274124 140726512274124 140726512275435 0"
+	want := process{
+		pid: 42, parent: 7, group: 42, session: 42, state: 'S', threads: 5, start: 987654, ticks: 124,
+		flags: 4194560, memory: 1000, environEnd: 140726512275435,
+	}
 	for line, ok := range map[string]bool{
 		"42 (sleep) S" + tail:            true,
 		"42 (a b) c) (d) S" + tail:       true,
@@ -41,6 +46,21 @@ func TestAlive(t *testing.T) {
 	} {
 		if p.alive() != want {
 			t.Errorf("%c with %d threads: %v", p.state, p.threads, !want)
+		}
+	}
+}
+
+func TestBetween(t *testing.T) {
+	for p, want := range map[process]bool{
+		{state: 'R', threads: 1, memory: 4096}:                              true,  // in execve
+		{state: 'R', threads: 1, memory: 4096, environEnd: 123}:             false, // a program that runs
+		{state: 'R', threads: 1, flags: 0x400104}:                           true,  // in exit
+		{state: 'R', threads: 1, memory: 4096, environEnd: 1, flags: 0x104}: true,  // at the beginning of it
+		{state: 'S', threads: 1, flags: 0x208040}:                           false, // the kernel's own
+		{state: 'Z', threads: 1, flags: 0x4}:                                false,
+	} {
+		if p.between() != want {
+			t.Errorf("%+v: %v", p, !want)
 		}
 	}
 }
