@@ -19,14 +19,14 @@ import (
 )
 
 const (
-	paintWithin   = 10 * time.Second       // for a page that has loaded to show its first picture
+	paintWithin   = 10 * time.Second        // for a page that has loaded to show its first picture
 	settleWithin  = 1500 * time.Millisecond // for the depth of Chrome's pipeline to be measured before recording begins
-	finishWithin  = 20 * time.Second       // for ffmpeg to write what it has, once it gets no more
-	closeWithin   = 5 * time.Second        // for Chrome to end
-	reportEvery   = 2 * time.Second        // the heartbeat that carries the figures is no faster
-	vacateWithin  = 30 * time.Second       // for an earlier worker to leave the spool
-	reopenPause   = 3 * time.Second        // before a page that was there and did not load again is tried once more
-	refreshWithin = 60 * time.Second       // for a page that is loaded again
+	finishWithin  = 20 * time.Second        // for ffmpeg to write what it has, once it gets no more
+	closeWithin   = 5 * time.Second         // for Chrome to end
+	reportEvery   = 2 * time.Second         // the heartbeat that carries the figures is no faster
+	vacateWithin  = 30 * time.Second        // for an earlier worker to leave the spool
+	reopenPause   = 3 * time.Second         // before a page that was there and did not load again is tried once more
+	refreshWithin = 60 * time.Second        // for a page that is loaded again
 )
 
 // recording is one recording of one page. One goroutine, run's, owns its state; what it lends to another one, it waits for.
