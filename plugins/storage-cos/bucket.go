@@ -95,12 +95,30 @@ func (a about) header() *cos.ObjectPutHeaderOptions {
 func (b *bucket) stat(ctx context.Context, key string) (object, error) {
 	answer, err := b.client.Object.Head(ctx, key, nil)
 	if err != nil {
-		return object{}, b.failure(ctx, "look at "+key, err)
+		return object{}, b.failure(ctx, "look at "+key, b.reason(ctx, key, err))
 	}
 	o := object{size: answer.ContentLength, etag: answer.Header.Get("ETag"), owner: answer.Header.Get(ownerHeader)}
 	o.modified, _ = http.ParseTime(answer.Header.Get("Last-Modified")) // zero when it is not told
 	o.crc, err = crcOf(answer.Header)
 	return o, err
+}
+
+// reason asks again, in a way whose answer has a body, why a question was refused: HEAD's answer does not tell keys that have expired
+// from those that are wrong.
+func (b *bucket) reason(ctx context.Context, key string, refused error) error {
+	answer, ok := errors.AsType[*cos.ErrorResponse](unwrap(refused))
+	if !ok || answer.Response.StatusCode != http.StatusBadRequest && answer.Response.StatusCode != http.StatusForbidden {
+		return refused
+	}
+	again, err := b.client.Object.Get(ctx, key, &cos.ObjectGetOptions{Range: "bytes=0-0"})
+	if err == nil {
+		_ = again.Body.Close()
+		return refused
+	}
+	if told, ok := errors.AsType[*cos.ErrorResponse](unwrap(err)); ok && told.Code == "NoSuchKey" {
+		return refused
+	}
+	return err
 }
 
 // crcOf reads the checksum that the service tells with every object and part.

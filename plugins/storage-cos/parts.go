@@ -141,7 +141,7 @@ func (d *Driver) finish(ctx context.Context, p place, key, id string, receipts [
 		d.ended(ctx, p, id)
 		return found, nil
 	case completed != nil:
-		return object{}, completed
+		return object{}, d.blame(ctx, p, key, id, receipts, completed)
 	case status.KindOf(err) == status.DataLoss:
 		d.discard(ctx, p, key)
 		d.ended(ctx, p, id)
@@ -149,6 +149,24 @@ func (d *Driver) finish(ctx context.Context, p place, key, id string, receipts [
 	default:
 		return object{}, err
 	}
+}
+
+// blame finds out whose fault it is that Complete is refused: the store's, when its parts are not those that it gave receipts for.
+func (d *Driver) blame(ctx context.Context, p place, key, id string, receipts []storage.Receipt, refused error) error {
+	if status.KindOf(refused) != status.InvalidArgument {
+		return refused
+	}
+	have, err := p.bucket.parts(ctx, key, id)
+	if err != nil {
+		return refused
+	}
+	for _, r := range receipts {
+		if part := have[r.Number]; part.size != r.Size || part.etag != r.ETag {
+			return status.Errorf(status.DataLoss, "part %d of %s was stored with %d bytes and the ETag %s, the store reports %d and %q: %w",
+				r.Number, key, r.Size, r.ETag, part.size, part.etag, refused)
+		}
+	}
+	return refused
 }
 
 // whole is the object that parts make.
