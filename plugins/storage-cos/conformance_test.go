@@ -47,8 +47,10 @@ func newWorld(t *testing.T) *world {
 	return &world{Server: s, dir: t.TempDir()}
 }
 
-func (w *world) config() Config {
-	return Config{Bucket: testBucket, Region: testRegion, SecretID: testID, SecretKey: schema.NewSecret(testKey), Endpoint: w.URL()}
+func (w *world) config() Config { return configAt(w.URL()) }
+
+func configAt(endpoint string) Config {
+	return Config{Bucket: testBucket, Region: testRegion, SecretID: testID, SecretKey: schema.NewSecret(testKey), Endpoint: endpoint}
 }
 
 // driver starts the plugin, as it is once it was configured.

@@ -19,47 +19,55 @@ const (
 	partBytes = 8 << 20  // of the parts of what is larger
 )
 
-// sendParts stores a file that is not small, several parts at a time. Those that a former try has stored, also one in a process that is
-// gone, are not sent again.
+// sendParts stores a file that is not small, several parts at a time. What a former try has stored, also one in a process that is gone,
+// is not sent again.
 func (d *Driver) sendParts(ctx context.Context, p place, key string, f storage.File, a about, onlyNew bool) (object, error) {
 	if err := checked(ctx, f); err != nil {
 		return object{}, err
 	}
-	id, have, err := d.goOn(ctx, p, key, f, a)
-	if err != nil {
-		return object{}, err
+	had, err := d.former(ctx, p, key, f)
+	if err != nil || had.complete {
+		return had.made, err
 	}
-	pieces := cut(f)
+	if had.id == "" {
+		if had.id, err = d.begin(ctx, p, key, begun{Name: f.Name, Size: f.Size, Part: partSize(f.Size)}, a); err != nil {
+			return object{}, err
+		}
+	}
+	receipts, err := p.bucket.sendPieces(ctx, key, had, cut(f))
+	var made object
+	if err == nil {
+		made, err = d.finish(ctx, p, key, had.id, receipts, onlyNew)
+	}
+	if err == nil || ctx.Err() != nil || status.Retryable(err) {
+		return made, err
+	}
+	// It will not be gone on with.
+	if tidyErr := d.abortUpload(ctx, p, key, had.id); tidyErr != nil {
+		d.log.WarnContext(ctx, "the parts of an upload that failed were not removed", "key", key, "err", tidyErr)
+	}
+	return object{}, err
+}
+
+// sendPieces stores the pieces of a file that the store does not have, and answers the receipts of all. Pieces that are under way when one
+// fails are not sent in vain: no more are begun, and that is all.
+func (b *bucket) sendPieces(ctx context.Context, key string, had former, pieces []storage.Part) ([]storage.Receipt, error) {
 	receipts := make([]storage.Receipt, len(pieces))
-	var group errgroup.Group // without a context: parts that are under way when one fails are not sent in vain
 	var failed atomic.Bool
+	var group errgroup.Group
 	group.SetLimit(atOnce)
 	for i, piece := range pieces {
 		if failed.Load() {
 			break
 		}
 		group.Go(func() (err error) {
-			if receipts[i], err = p.bucket.sendOrKeep(ctx, key, id, piece, have[piece.Number]); err != nil {
+			if receipts[i], err = b.sendOrKeep(ctx, key, had.id, piece, had.parts[piece.Number]); err != nil {
 				failed.Store(true)
 			}
 			return err
 		})
 	}
-	err = group.Wait()
-	var made object
-	if err == nil {
-		made, err = d.finish(ctx, p, key, id, receipts, onlyNew)
-	}
-	if err == nil || ctx.Err() != nil || status.Retryable(err) || status.KindOf(err) == status.AlreadyExists {
-		return made, err
-	}
-	// It will not be gone on with.
-	tidyCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterwards)
-	defer cancel()
-	if tidyErr := d.abortUpload(tidyCtx, p, key, id); tidyErr != nil {
-		d.log.WarnContext(ctx, "the parts of an upload that failed were not removed", "key", key, "err", tidyErr)
-	}
-	return object{}, err
+	return receipts, group.Wait()
 }
 
 // checked reads a file once where its checksum is stated: of parts that are sent side by side it cannot be computed on the way.
@@ -76,36 +84,60 @@ func checked(ctx context.Context, f storage.File) error {
 	return err
 }
 
-// goOn finds the upload of a former try and its parts, or begins one. Others of the same file are given up.
-func (d *Driver) goOn(ctx context.Context, p place, key string, f storage.File, a about) (id string, have map[int]object, err error) {
-	wanted := begun{Name: f.Name, Size: f.Size, Part: partSize(f.Size)}
+// former is what a former try to send a file has left in the store.
+type former struct {
+	id       string         // of its upload; empty: there is none
+	parts    map[int]object // of the upload
+	complete bool           // made is the object that it made
+	made     object
+}
+
+// former finds what a former try has left. Uploads that cannot be gone on with are given up.
+func (d *Driver) former(ctx context.Context, p place, key string, f storage.File) (had former, err error) {
 	list, err := d.journal.uploads(p)
 	if err != nil {
-		return "", nil, failure(ctx, "read which uploads were begun", err)
+		return had, failure(ctx, "read which uploads were begun", err)
 	}
 	for _, u := range list {
 		if u.Name != f.Name || u.Size == 0 { // another file, or one that grows
 			continue
 		}
-		if u.Size == wanted.Size && u.Part == wanted.Part && have == nil {
-			found, err := p.bucket.parts(ctx, key, u.ID)
+		if u.Size == f.Size && u.Part == partSize(f.Size) && had.id == "" {
+			parts, err := p.bucket.parts(ctx, key, u.ID)
 			if err == nil {
-				id, have = u.ID, found
+				had.id, had.parts = u.ID, parts
 				continue
 			}
 			if !isNoKey(err) {
-				return "", nil, err
+				return had, err
+			}
+			if had.made, had.complete, err = d.completed(ctx, p, key, f); err != nil {
+				return had, err
 			}
 		}
 		if err := d.abortUpload(ctx, p, key, u.ID); err != nil {
-			return "", nil, err
+			return had, err
 		}
 	}
-	if have != nil {
-		return id, have, nil
+	return had, nil
+}
+
+// completed tells whether an upload that is no more has become this file.
+func (d *Driver) completed(ctx context.Context, p place, key string, f storage.File) (made object, ok bool, err error) {
+	r, err := f.Open(ctx)
+	if err != nil {
+		return made, false, err
 	}
-	id, err = d.begin(ctx, p, key, wanted, a)
-	return id, nil, err
+	defer r.Close()
+	crc := crc64.New(table())
+	if _, err := io.Copy(crc, r); err != nil {
+		return made, false, err
+	}
+	made, err = d.made(ctx, p, key, object{size: f.Size, crc: crc.Sum64()})
+	if kind := status.KindOf(err); err != nil && (kind == status.NotFound || kind == status.AlreadyExists || kind == status.DataLoss) {
+		return made, false, nil // it was given up, or it is another's or an older one
+	}
+	return made, err == nil, err
 }
 
 // sendOrKeep stores a part unless the store has it, byte for byte: a part's ETag is the MD5 of its content.

@@ -211,6 +211,16 @@ func Then(do func()) Fault {
 	}}
 }
 
+// Finally does something in the test when what was asked is done, before a byte of the answer; the answer is then lost.
+func Finally(do func()) Fault {
+	return Fault{func(s *Server, c *call, w *recorder) {
+		w.quiet = true
+		s.serve(w, c)
+		do()
+		hangUp(w)
+	}}
+}
+
 // spoilObject damages the object that parts were put together to. The caller holds mu.
 func (s *Server) spoilObject(o *object, d damage) *failure {
 	if !d.flip && !d.cut {
