@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -32,15 +33,15 @@ func newVOD(endpoint *url.URL, c Config, transport http.RoundTripper) *vod {
 
 // applyUpload asks for a session.
 type applyUpload struct {
-	MediaType      string
-	MediaName      string `json:",omitempty"`
-	ExpireTime     string `json:",omitempty"`
-	StorageRegion  string `json:",omitempty"`
-	SourceContext  string `json:",omitempty"`
-	Procedure      string `json:",omitempty"`
-	SessionContext string `json:",omitempty"`
-	ClassID        int64  `json:"ClassId,omitempty"`
-	SubAppID       uint64 `json:"SubAppId,omitempty"`
+	MediaType      string // mp4 or m3u8
+	MediaName      string
+	ExpireTime     string
+	StorageRegion  string
+	SourceContext  string
+	Procedure      string
+	SessionContext string
+	ClassID        int64
+	SubAppID       uint64
 }
 
 // applied is a session: where the main file is to be put, and the keys for it.
@@ -59,7 +60,11 @@ type applied struct {
 
 func (v *vod) apply(ctx context.Context, a applyUpload) (applied, error) {
 	var answer applied
-	err := v.call(ctx, "ApplyUpload", a, &answer)
+	err := v.call(ctx, "ApplyUpload", present(map[string]any{
+		"MediaType": a.MediaType, "MediaName": a.MediaName, "ExpireTime": a.ExpireTime, "StorageRegion": a.StorageRegion,
+		"SourceContext": a.SourceContext, "Procedure": a.Procedure, "SessionContext": a.SessionContext,
+		"ClassId": a.ClassID, "SubAppId": a.SubAppID,
+	}), &answer)
 	if err == nil && (answer.VodSessionKey == "" || answer.StorageBucket == "" || answer.MediaStoragePath == "") {
 		err = status.Errorf(status.Unavailable, "ApplyUpload answered no session")
 	}
@@ -74,10 +79,7 @@ type committed struct {
 
 func (v *vod) commit(ctx context.Context, key string, subApp uint64) (committed, error) {
 	var answer committed
-	err := v.call(ctx, "CommitUpload", struct {
-		VodSessionKey string
-		SubAppID      uint64 `json:"SubAppId,omitempty"`
-	}{key, subApp}, &answer)
+	err := v.call(ctx, "CommitUpload", present(map[string]any{"VodSessionKey": key, "SubAppId": subApp}), &answer)
 	if err == nil && answer.FileID == "" {
 		err = status.Errorf(status.Unavailable, "CommitUpload answered no FileId")
 	}
@@ -98,25 +100,19 @@ type described struct {
 // describe answers those of the media that exist.
 func (v *vod) describe(ctx context.Context, subApp uint64, ids ...string) ([]described, error) {
 	var answer struct{ MediaInfoSet []described }
-	err := v.call(ctx, "DescribeMediaInfos", struct {
-		FileIDs  []string `json:"FileIds"`
-		Filters  []string
-		SubAppID uint64 `json:"SubAppId,omitempty"`
-	}{ids, []string{"basicInfo", "metaData"}, subApp}, &answer)
+	err := v.call(ctx, "DescribeMediaInfos", present(map[string]any{
+		"FileIds": ids, "Filters": []string{"basicInfo", "metaData"}, "SubAppId": subApp,
+	}), &answer)
 	return answer.MediaInfoSet, err
 }
 
 // call makes one request. Its error has a kind, and is ctx's once that has ended.
-func (v *vod) call(ctx context.Context, action string, parameters, answer any) error {
+func (v *vod) call(ctx context.Context, action string, parameters map[string]any, answer any) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	text, err := json.Marshal(parameters)
-	if err != nil {
-		return status.Errorf(status.Internal, "%s: %w", action, err)
-	}
 	request := tchttp.NewCommonRequest("vod", "2018-07-17", action)
-	if err := request.SetActionParameters(text); err != nil {
+	if err := request.SetActionParameters(parameters); err != nil {
 		return status.Errorf(status.Internal, "%s: %w", action, err)
 	}
 	request.SetContext(ctx)
@@ -129,4 +125,12 @@ func (v *vod) call(ctx context.Context, action string, parameters, answer any) e
 		return status.Errorf(status.Unavailable, "%s: the answer cannot be read: %w", action, err)
 	}
 	return nil
+}
+
+// present are the parameters that have a value. The SDK keeps whole numbers exact only where it is given them as such.
+func present(parameters map[string]any) map[string]any {
+	maps.DeleteFunc(parameters, func(_ string, value any) bool {
+		return value == "" || value == int64(0) || value == uint64(0)
+	})
+	return parameters
 }

@@ -1,8 +1,6 @@
 package fakevod
 
-import (
-	"net/http"
-)
+import "net/http"
 
 // Fault is what a request meets instead of, or beside, being answered.
 type Fault struct {
@@ -22,7 +20,7 @@ type Fault struct {
 	Lost bool
 }
 
-// Fail orders a fault for the next requests of an action, before those that were ordered earlier have come to an end.
+// Fail orders a fault for so many requests of an action, after those that were ordered before.
 func (s *Server) Fail(action string, times int, f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -54,12 +52,11 @@ func (s *Server) fault(action string) Fault {
 func (f Fault) strike(w http.ResponseWriter, r *http.Request) bool {
 	switch {
 	case f.Code != "":
-		s := Server{}
-		s.answer(w, nil, &apiError{f.Code, "This was ordered."})
+		answer(w, nil, &apiError{f.Code, "This was ordered."})
 	case f.Status != 0:
 		http.Error(w, "this was ordered", f.Status)
 	case f.Reset:
-		hangUp(w)
+		panic(http.ErrAbortHandler)
 	case f.Hang:
 		<-r.Context().Done()
 	default:
@@ -67,6 +64,3 @@ func (f Fault) strike(w http.ResponseWriter, r *http.Request) bool {
 	}
 	return true
 }
-
-// hangUp closes the connection without an answer.
-func hangUp(http.ResponseWriter) { panic(http.ErrAbortHandler) }

@@ -5,13 +5,14 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"maps"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/recordhost/recordhost/test/fakecos/cos"
 )
 
 // The bounds of ApplyUpload's texts, in characters.
@@ -32,7 +33,8 @@ type Media struct {
 	Procedure      string
 	SessionContext string
 
-	Bucket  Bucket
+	Bucket  string
+	Region  string // that it is stored in
 	Path    string // of the main object, with a leading slash
 	Size    int64  // bytes, of all objects
 	Commits int    // how often CommitUpload was called for it
@@ -109,20 +111,45 @@ func (s *Server) applyUpload(a applyUpload) (any, *apiError) {
 		SourceContext: a.SourceContext, Procedure: a.Procedure, SessionContext: a.SessionContext,
 	}
 	m.Path = "/43843ec0vodtranscq1250000000/" + randomHex(4) + m.FileID + "/" + randomHex(6) + "." + a.MediaType
-	one := &session{until: time.Now().Add(s.options.Life)}
-	m.Bucket, one.keys = s.options.Uploads.Grant(region, m.Dir(), one.until)
-	one.media = m
-	key := randomHex(48)
+	m.Region, m.Bucket = region, "vodtrans"+strings.ReplaceAll(region, "-", "")+"-1250000000"
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sessions[key] = one
+	if !s.buckets[m.Bucket] {
+		s.buckets[m.Bucket] = true
+		s.options.COS.AddBucket(cos.Bucket{Name: m.Bucket, Region: region})
+	}
+	keys := s.grant(m)
+	s.options.COS.SetKeys(keys)
+	key := randomHex(48)
+	s.sessions[key] = &session{media: m, keyID: keys.SecretID, until: keys.Expires}
 	return uploadApplied{
-		StorageBucket: m.Bucket.Name, StorageRegion: m.Bucket.Region, VodSessionKey: key, MediaStoragePath: m.Path,
+		StorageBucket: m.Bucket, StorageRegion: region, VodSessionKey: key, MediaStoragePath: m.Path,
 		TempCertificate: tempCertificate{
-			SecretID: one.keys.SecretID, SecretKey: one.keys.SecretKey, Token: one.keys.Token, ExpiredTime: one.until.Unix(),
+			SecretID: keys.SecretID, SecretKey: keys.SecretKey, Token: keys.Token, ExpiredTime: keys.Expires.Unix(),
 		},
 	}, nil
+}
+
+// grant makes temporary keys for the folder of a media.
+func (s *Server) grant(m Media) cos.Keys {
+	return cos.Keys{
+		SecretID: "AKIDtmp" + randomHex(16), SecretKey: randomHex(16), Token: randomHex(64),
+		Expires: time.Now().Add(s.options.Life).Truncate(time.Second),
+		Allow: func(op cos.Operation, bucket, key string) bool {
+			if bucket != m.Bucket || key != "" && !strings.HasPrefix(key, m.Dir()) {
+				return false
+			}
+			switch op {
+			case cos.PutObject, cos.InitiateUpload, cos.UploadPart, cos.ListParts, cos.CompleteUpload, cos.AbortUpload:
+				return true
+			case cos.HeadObject, cos.DeleteObject, cos.ListObjects, cos.ListUploads:
+				return !s.options.UploadOnly
+			case cos.Any, cos.HeadBucket, cos.GetObject:
+			}
+			return false
+		},
+	}
 }
 
 type commitUpload struct {
@@ -131,8 +158,8 @@ type commitUpload struct {
 }
 
 type uploadCommitted struct {
-	FileID   string `json:"FileId"`
-	MediaURL string `json:"MediaUrl"`
+	FileID   string  `json:"FileId"`
+	MediaURL string  `json:"MediaUrl"`
 	CoverURL *string `json:"CoverUrl"`
 }
 
@@ -148,25 +175,29 @@ func (s *Server) commitUpload(c commitUpload) (any, *apiError) {
 	defer s.mu.Unlock()
 	one, ok := s.sessions[c.VodSessionKey]
 	switch {
-	case !ok, one.media.SubAppID != c.SubAppID, one.made == nil && (one.expired || time.Now().After(one.until)):
+	case !ok, one.media.SubAppID != c.SubAppID, one.made == nil && (one.expired || time.Now().After(one.until)),
+		one.made != nil && s.options.Strict:
 		return nil, &apiError{"InvalidParameterValue.VodSessionKey", "VodSessionKey is invalid, or has expired."}
 	case one.made == nil:
 		m := one.media
-		sizes := s.options.Uploads.Sizes(m.Bucket, m.Dir())
-		if _, whole := sizes[strings.TrimPrefix(m.Path, "/")]; !whole {
-			return nil, &apiError{"ResourceNotFound", "The media file does not exist in the storage."}
+		whole := false
+		for _, o := range s.options.COS.Objects(m.Bucket) {
+			if strings.HasPrefix(o.Key, m.Dir()) {
+				m.Size += o.Size
+			}
+			whole = whole || "/"+o.Key == m.Path
 		}
-		for size := range maps.Values(sizes) {
-			m.Size += size
+		if !whole {
+			return nil, &apiError{"ResourceNotFound", "The media file does not exist in the storage."}
 		}
 		one.made = &m
 		s.media = append(s.media, one.made)
 	}
 	one.made.Commits++
-	return uploadCommitted{FileID: one.made.FileID, MediaURL: s.url(*one.made)}, nil
+	return uploadCommitted{FileID: one.made.FileID, MediaURL: s.play(*one.made)}, nil
 }
 
-func (s *Server) url(m Media) string { return s.options.Host + m.Path }
+func (s *Server) play(m Media) string { return s.options.Host + m.Path }
 
 type describeMediaInfos struct {
 	FileIDs  []string `json:"FileIds"`
@@ -231,8 +262,8 @@ func (s *Server) describeMediaInfos(d describeMediaInfos) (any, *apiError) {
 
 func (s *Server) basicInfo(m Media) *basicInfo {
 	b := &basicInfo{
-		Name: m.Name, ExpireTime: m.ExpireTime, Type: m.Type, StorageRegion: m.Bucket.Region, Category: "Video", Status: "Normal",
-		MediaURL: s.url(m), ClassID: m.ClassID,
+		Name: m.Name, ExpireTime: m.ExpireTime, Type: m.Type, StorageRegion: m.Region, Category: "Video", Status: "Normal",
+		MediaURL: s.play(m), ClassID: m.ClassID,
 	}
 	b.SourceInfo.SourceType, b.SourceInfo.SourceContext = "Upload", m.SourceContext
 	return b
@@ -262,4 +293,6 @@ func randomHex(bytes int) string {
 }
 
 // String names the media, for tests' messages.
-func (m Media) String() string { return fmt.Sprintf("media %s of %d bytes at %s", m.FileID, m.Size, m.Path) }
+func (m Media) String() string {
+	return fmt.Sprintf("media %s of %d bytes at %s", m.FileID, m.Size, m.Path)
+}

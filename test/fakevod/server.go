@@ -4,12 +4,16 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/recordhost/recordhost/test/fakecos/cos"
 )
 
 const (
@@ -26,8 +30,8 @@ type Options struct {
 	// SubAppIDs are the applications of the account. Requests may name one of them, or none.
 	SubAppIDs []uint64
 
-	// Uploads is the store that media are uploaded to.
-	Uploads Uploads
+	// COS is the store that media are uploaded to. The server makes its own buckets and temporary keys there.
+	COS *cos.Server
 
 	// Host is where media are played from, "http://vod.example.com"; without a slash at its end.
 	Host string
@@ -35,38 +39,25 @@ type Options struct {
 	// Life is how long a session and its keys work; zero: two hours.
 	Life time.Duration
 
+	// UploadOnly makes temporary keys that allow what an upload needs, and neither to look at objects nor to list or delete them.
+	UploadOnly bool
+
+	// Strict refuses a session that was committed to be committed again; else the same FileId is answered.
+	Strict bool
+
 	// MetaDelay is how many times a new media is described without its MetaData, which the service finds out later.
 	MetaDelay int
 }
 
-// Uploads is what the server needs of the store that media are uploaded to.
-type Uploads interface {
-	// Grant makes temporary keys for the objects whose keys begin with prefix.
-	Grant(region, prefix string, until time.Time) (Bucket, Keys)
-	// Expire ends keys now.
-	Expire(k Keys)
-	// Sizes are the objects whose keys begin with prefix, by key, in bytes.
-	Sizes(b Bucket, prefix string) map[string]int64
-}
-
-// Bucket is a bucket of the store.
-type Bucket struct {
-	Name   string
-	Region string
-}
-
-// Keys are temporary keys.
-type Keys struct {
-	SecretID  string
-	SecretKey string
-	Token     string
-}
-
-// Server is the service. It is an http.Handler; every method may be called from several goroutines at once.
+// Server is the service. Every method may be called from several goroutines at once.
 type Server struct {
 	options Options
+	url     string
+	http    *http.Server
+	served  chan error
 
 	mu       sync.Mutex
+	buckets  map[string]bool
 	sessions map[string]*session // by VodSessionKey
 	media    []*Media
 	faults   map[string][]Fault
@@ -84,7 +75,7 @@ type Call struct {
 // session is one ApplyUpload.
 type session struct {
 	media   Media // as it will be
-	keys    Keys
+	keyID   string
 	until   time.Time
 	expired bool
 	made    *Media // once it was committed
@@ -96,19 +87,41 @@ type apiError struct {
 	message string
 }
 
-// New makes a server without media.
-func New(o Options) *Server {
+// Start makes a server without media on a free port of 127.0.0.1, and serves until Close.
+func Start(o Options) (*Server, error) {
 	if o.Life == 0 {
 		o.Life = 2 * time.Hour
 	}
-	return &Server{options: o, sessions: map[string]*session{}, faults: map[string][]Fault{}}
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // nothing is looked up
+	if err != nil {
+		return nil, fmt.Errorf("fakevod: %w", err)
+	}
+	s := &Server{
+		options: o, url: "http://" + listener.Addr().String(), served: make(chan error, 1),
+		buckets: map[string]bool{}, sessions: map[string]*session{}, faults: map[string][]Fault{},
+	}
+	s.http = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
+	go func() { s.served <- s.http.Serve(listener) }()
+	return s, nil
+}
+
+// URL is where the server listens, "http://127.0.0.1:port".
+func (s *Server) URL() string { return s.url }
+
+// Close ends the server and all requests.
+func (s *Server) Close() error {
+	err := s.http.Close()
+	if served := <-s.served; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
+	return err
 }
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
-		s.answer(w, nil, &apiError{"RequestSizeLimitExceeded", "The request is larger than 10 MB."})
+		answer(w, nil, &apiError{"RequestSizeLimitExceeded", "The request is larger than 10 MB."})
 		return
 	}
 	action := r.Header.Get("X-TC-Action")
@@ -118,10 +131,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	result, failure := s.call(r, action, body)
 	if fault.Lost {
-		hangUp(w)
-		return
+		panic(http.ErrAbortHandler)
 	}
-	s.answer(w, result, failure)
+	answer(w, result, failure)
 }
 
 // call makes one request's work.
@@ -163,7 +175,7 @@ func handle[Request any](body []byte, do func(Request) (any, *apiError)) (any, *
 }
 
 // answer sends {"Response": {…, "RequestId": "…"}}.
-func (s *Server) answer(w http.ResponseWriter, result any, failure *apiError) {
+func answer(w http.ResponseWriter, result any, failure *apiError) {
 	members := map[string]any{}
 	if failure != nil {
 		members["Error"] = map[string]string{"Code": failure.code, "Message": failure.message}
@@ -219,7 +231,7 @@ func (s *Server) ExpireKeys() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, one := range s.sessions {
-		s.options.Uploads.Expire(one.keys)
+		s.options.COS.Expire(one.keyID)
 	}
 }
 
