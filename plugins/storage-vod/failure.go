@@ -108,6 +108,8 @@ func kindOfStore(r *cos.ErrorResponse) status.Kind {
 	switch {
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
 		return status.PermissionDenied
+	case code == http.StatusBadRequest && r.Code == "": // HEAD with a token that is refused
+		return status.PermissionDenied
 	case code == http.StatusNotFound:
 		return status.NotFound
 	case code == http.StatusTooManyRequests || code == http.StatusRequestTimeout || code >= http.StatusInternalServerError:
