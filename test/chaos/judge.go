@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -56,9 +55,32 @@ func look(ctx context.Context, file string, loads []pages.Report, struck time.Ti
 }
 
 // clocks answers when each picture was drawn. The page's clock begins anew with each load, and each load was reported with
-// the time at which it did; one that was never seen is passed over.
+// the time at which it did. The last pictures are of the last load; from there it goes back, and a load that was never seen is
+// passed over.
 func clocks(frames []media.Frame, loads []pages.Report) ([]time.Time, error) {
-	var origins []time.Time
+	origins, err := originsOf(loads)
+	if err != nil {
+		return nil, err
+	}
+	shown := make([]time.Time, len(frames))
+	load := len(origins)
+	for i := len(frames) - 1; i >= 0; i-- {
+		at := time.Duration(frames[i].Clock) * time.Millisecond
+		switch {
+		case i == len(frames)-1:
+			load--
+		case frames[i].Clock > frames[i+1].Clock:
+			load = before(origins[:max(0, load)], at, shown[i+1])
+		}
+		if load < 0 {
+			return nil, fmt.Errorf("picture %d is of no load that was reported", i)
+		}
+		shown[i] = origins[load].Add(at)
+	}
+	return shown, nil
+}
+
+func originsOf(loads []pages.Report) (origins []time.Time, err error) {
 	for _, l := range loads {
 		var v pages.Loaded
 		if err := l.Decode(&v); err != nil {
@@ -66,28 +88,13 @@ func clocks(frames []media.Frame, loads []pages.Report) ([]time.Time, error) {
 		}
 		origins = append(origins, time.UnixMicro(int64(v.Origin*1000)))
 	}
-	if len(origins) == 0 {
-		return nil, errors.New("the page has reported no load")
-	}
-	var shown []time.Time
-	load := -1
-	for i, f := range frames {
-		at := time.Duration(f.Clock) * time.Millisecond
-		if i == 0 || f.Clock < frames[i-1].Clock {
-			load = next(origins, load, shown, at)
-			if load < 0 {
-				return nil, fmt.Errorf("picture %d is of no load that was reported", i)
-			}
-		}
-		shown = append(shown, origins[load].Add(at))
-	}
-	return shown, nil
+	return origins, nil
 }
 
-// next is the first load behind the present one whose clock does not lead back.
-func next(origins []time.Time, present int, shown []time.Time, at time.Duration) int {
-	for i := present + 1; i < len(origins); i++ {
-		if len(shown) == 0 || !origins[i].Add(at).Before(shown[len(shown)-1]) {
+// before is the last load whose clock is at the time at no later than the given time, or -1.
+func before(origins []time.Time, at time.Duration, then time.Time) int {
+	for i := len(origins) - 1; i >= 0; i-- {
+		if !origins[i].Add(at).After(then) {
 			return i
 		}
 	}

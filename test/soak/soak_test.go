@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"testing"
 	"time"
+
+	"github.com/recordhost/recordhost/test/media"
 )
 
 // TestSoak is a short one: it shows that the long one works, and what leaks with each recording in large pieces.
@@ -34,6 +36,32 @@ func TestFlat(t *testing.T) {
 		"something was left": {[]look{level, level, left}, false},
 	} {
 		if err := flat(c.looks); (err == nil) != c.flat {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestSteady: a film whose sound moves, or whose worker grows, is told.
+func TestSteady(t *testing.T) {
+	film := func(alter func(*media.Report)) media.Report {
+		r := media.Report{Seconds: 10, AudioSeconds: 10.05, SoundDrift: new(-8.0)}
+		r.BetweenCuts.BeepSpacingMax = new(0.1)
+		alter(&r)
+		return r
+	}
+	for name, c := range map[string]struct {
+		report media.Report
+		grown  int64
+		steady bool
+	}{
+		"steady":        {film(func(*media.Report) {}), 1 << 20, true},
+		"sound moves":   {film(func(r *media.Report) { r.SoundDrift = new(-25.0) }), 0, false},
+		"no sound":      {film(func(r *media.Report) { r.SoundDrift = nil }), 0, false},
+		"beeps scatter": {film(func(r *media.Report) { r.BetweenCuts.BeepSpacingMax = new(4.0) }), 0, false},
+		"sound is cut":  {film(func(r *media.Report) { r.AudioSeconds = 9 }), 0, false},
+		"worker grows":  {film(func(*media.Report) {}), 64 << 20, false},
+	} {
+		if err := steady(c.report, c.grown); (err == nil) != c.steady {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
