@@ -416,8 +416,9 @@ func (t *trial) judge(ctx context.Context, d product.Description) error {
 		t.result.problem("the file has %.2f s of sound, Describe says %.2f s", s.seconds, d.Result.Videos[0].FileDuration)
 	}
 	if t.cell.moment.recording() && t.cell.moment != paused {
-		if t.cell.moment == resumed { // before that nothing was to be captured
+		if t.cell.moment == resumed { // what was paused until then was not to be captured
 			s.lost = min(s.lost, t.struck.Sub(t.resumed))
+			s.cut -= t.resumed.Sub(t.pausedAt)
 		}
 		t.result.Lost, t.result.Again = max(0, s.lost.Seconds()), s.again.Seconds()
 		t.hold(s)

@@ -14,7 +14,7 @@ import (
 type seen struct {
 	lost    time.Duration // captured before the strike, and not in the file
 	again   time.Duration // from the strike to the first picture behind it
-	cut     time.Duration // time that is absent at the strike
+	cut     time.Duration // time that is absent around the strike
 	missing int           // pictures left out elsewhere
 	sync    float64       // sound minus picture, four fifths of all flashes at the most, in milliseconds
 	seconds float64       // of the file
@@ -47,11 +47,33 @@ func look(ctx context.Context, file string, loads []pages.Report, struck time.Ti
 	default:
 		s.lost, s.again = struck.Sub(shown[after-1]), shown[after].Sub(struck)
 	}
-	if after > 0 {
-		file := recording.Frames[after].At - recording.Frames[after-1].At
-		s.cut = shown[after].Sub(shown[after-1]) - file
-	}
+	s.cut = cut(recording.Frames, shown, struck)
 	return s, nil
+}
+
+// around is how far before and behind the strike pictures are compared. The first second behind a load is left out: its
+// pictures are stamped a little late, until the depth of Chrome's pipeline is known.
+const around, settling = 3 * time.Second, time.Second
+
+// cut is how much more time went by around the strike than the file has: by the median of the pictures before and of those
+// behind, so that it does not depend on single pictures. It is zero where there are none on one side.
+func cut(frames []media.Frame, shown []time.Time, struck time.Time) time.Duration {
+	var before, behind []time.Duration
+	for i, f := range frames {
+		off := shown[i].Sub(struck) - f.At
+		switch since := shown[i].Sub(struck); {
+		case since <= 0 && since > -around:
+			before = append(before, off)
+		case since > settling && since < settling+around:
+			behind = append(behind, off)
+		}
+	}
+	if len(before) == 0 || len(behind) == 0 {
+		return 0
+	}
+	slices.Sort(before)
+	slices.Sort(behind)
+	return behind[len(behind)/2] - before[len(before)/2]
 }
 
 // clocks answers when each picture was drawn. The page's clock begins anew with each load, and each load was reported with

@@ -43,3 +43,32 @@ func TestClocks(t *testing.T) {
 		}
 	}
 }
+
+// TestCut: what is absent is told whether or not single pictures are out of step.
+func TestCut(t *testing.T) {
+	struck := time.Unix(100, 0)
+	film := func(missing time.Duration) (frames []media.Frame, shown []time.Time) {
+		for n := range 300 {
+			at := time.Duration(n) * time.Second / 30
+			wall := struck.Add(at - 4*time.Second)
+			if wall.After(struck) {
+				wall = wall.Add(missing)
+			}
+			if n%10 == 0 {
+				at += 90 * time.Millisecond // out of step
+			}
+			frames, shown = append(frames, media.Frame{At: at}), append(shown, wall)
+		}
+		return frames, shown
+	}
+	for _, missing := range []time.Duration{0, 200 * time.Millisecond, 2 * time.Second} {
+		frames, shown := film(missing)
+		if got := cut(frames, shown, struck); got != missing {
+			t.Errorf("%v are absent, told are %v", missing, got)
+		}
+	}
+	frames, shown := film(0)
+	if got := cut(frames, shown, struck.Add(time.Hour)); got != 0 {
+		t.Errorf("struck behind the end: %v", got)
+	}
+}
