@@ -64,7 +64,9 @@ func TestTheGraphicsProcessDies(t *testing.T) {
 	task := start(t, host, map[string]any{"RecordURL": server.URL("frames.html"), "Width": 640, "Height": 360})
 	for n := range 4 {
 		recorded(t, host, task, time.Duration(n+1)*4*time.Second)
-		killWhere(t, host, func(name, args string) bool { return name == "chromium" && strings.Contains(args, "--type=gpu-process") })
+		killWhere(t, host, func(name, args string) bool {
+			return name == "chromium" && strings.Contains(args, "--type=gpu-process")
+		})
 	}
 	recorded(t, host, task, 20*time.Second)
 	f := stop(t, host, task)

@@ -16,19 +16,18 @@ import (
 	"github.com/recordhost/recordhost/test/product"
 )
 
-const (
-	// maxDrift is how far sound may move against the picture from a recording's beginning to its end.
-	maxDrift = 20.0 // milliseconds
-	// maxSpacing is how far a second between two beeps may be from one.
-	maxSpacing = 1.0 // milliseconds
-	// maxGrowth is how much more memory the worker may take at the end than after a third.
-	maxGrowth = 32 << 20 // bytes
-)
+// bars are what may change over the length of a film.
+type bars struct {
+	drift   float64 // of sound against picture from the beginning to the end, in milliseconds
+	spacing float64 // of a second between two beeps from one, in milliseconds
+	growth  int64   // of the worker's memory, in bytes
+}
 
 // film is one recording in a real Chrome, for as long as the soak lasts. It has a host of its own.
 type film struct {
 	length time.Duration
 	looks  int // at the worker, over the whole
+	bars   bars
 	out    io.Writer
 
 	dir  string
@@ -125,22 +124,22 @@ func (f film) judge(ctx context.Context, memory []int64) error {
 		"beeps %.2f ms off, worker %.1f MB, %.1f MB at the end\n",
 		report.Seconds, report.Frames, report.Doubled, report.Missing, report.TimeErrorP95, value(report.SoundDrift),
 		value(report.BeepSpacingMax), float64(early)/1e6, float64(late)/1e6)
-	return errors.Join(err, steady(report, late-early))
+	return errors.Join(err, f.bars.steady(report, late-early))
 }
 
-// steady says what changed over the length of a film.
-func steady(r media.Report, grown int64) error {
+// steady says what changed more than it may.
+func (b bars) steady(r media.Report, grown int64) error {
 	var errs []error
-	if r.SoundDrift == nil || *r.SoundDrift > maxDrift || *r.SoundDrift < -maxDrift {
+	if r.SoundDrift == nil || *r.SoundDrift > b.drift || *r.SoundDrift < -b.drift {
 		errs = append(errs, fmt.Errorf("sound moved by %.1f ms against the picture", value(r.SoundDrift)))
 	}
-	if s := r.BetweenCuts.BeepSpacingMax; s == nil || *s > maxSpacing {
+	if s := r.BetweenCuts.BeepSpacingMax; s == nil || *s > b.spacing {
 		errs = append(errs, fmt.Errorf("a second between two beeps is %.2f ms off", value(s)))
 	}
 	if r.Seconds-r.AudioSeconds > 0.1 || r.AudioSeconds-r.Seconds > 0.1 {
 		errs = append(errs, fmt.Errorf("%.2f s of picture, %.2f s of sound", r.Seconds, r.AudioSeconds))
 	}
-	if grown > maxGrowth {
+	if grown > b.growth {
 		errs = append(errs, fmt.Errorf("the worker grew by %.1f MB", float64(grown)/1e6))
 	}
 	return errors.Join(errs...)

@@ -36,7 +36,8 @@ func run(ctx context.Context, s soak) error {
 	var shot error
 	var beside sync.WaitGroup
 	beside.Go(func() {
-		if shot = (film{length: s.length, looks: s.looks, out: s.out}).shoot(ctx); shot != nil {
+		shot = film{length: s.length, looks: s.looks, bars: bars{drift: 20, spacing: 1, growth: 32 << 20}, out: s.out}.shoot(ctx)
+		if shot != nil {
 			cancel()
 		}
 	})
