@@ -84,7 +84,7 @@ func (d *Driver) listed(
 		files[st.name(key)] = stored{Name: st.name(key), Size: size, CRC64: known.files[st.name(key)].CRC64}
 	}
 	for name, f := range known.files {
-		if found, ok := files[name]; !ok || found.Size != f.Size {
+		if found, ok := files[name]; !ok || found.Size != f.Size && known.expected[name].Size != found.Size {
 			return nil, status.Errorf(status.DataLoss, "%s: %d bytes were sent, the store has %d", name, f.Size, found.Size)
 		}
 	}
@@ -93,16 +93,18 @@ func (d *Driver) listed(
 		return files, nil
 	}
 	found, err := bucket.stat(ctx, st.Path)
-	switch {
-	case isDenied(err) || isLost(err):
+	if err != nil {
 		return nil, err
-	case err != nil:
-		return nil, err
-	}
-	if sent, ok := known.files[main.Name]; ok && sent.CRC64 != found.CRC64 {
-		return nil, status.Errorf(status.DataLoss, "%s: what was sent has the CRC64 %d, the store reports %d", main.Name, sent.CRC64, found.CRC64)
 	}
 	found.Name = main.Name
+	sent, ok := known.files[main.Name]
+	if expected, asked := known.expected[main.Name]; asked && (!ok || found != sent) {
+		sent, ok = expected, true
+	}
+	if ok && found != sent {
+		return nil, status.Errorf(status.DataLoss, "%s: what was sent has %d bytes and the CRC64 %d, the store reports %d and %d",
+			main.Name, sent.Size, sent.CRC64, found.Size, found.CRC64)
+	}
 	files[main.Name] = found
 	return files, nil
 }

@@ -109,6 +109,12 @@ func (e *engine) attempt(ctx context.Context, d storage.Driver) (err error) {
 			all = append(all, r)
 		}
 		_, err := try(func() (struct{}, error) { return struct{}{}, d.FinishParts(ctx, e.state, e.upload, all) })
+		if errors.Is(err, status.FailedPrecondition) || errors.Is(err, status.NotFound) {
+			// The store may have the file already: it is asked.
+			if _, asked := d.Commit(ctx, e.state); asked == nil {
+				err = nil
+			}
+		}
 		if err != nil {
 			return err
 		}

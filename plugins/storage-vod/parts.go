@@ -79,6 +79,7 @@ func (d *Driver) FinishParts(ctx context.Context, s storage.State, text storage.
 		return err
 	}
 	want.Name = u.Name
+	d.records.note(st.Delivery, s, line{Expected: &want}) // no media is made of anything else, also if the answer is lost
 	if _, err = finish(ctx, bucket, u.Key, u.ID, receipts); status.KindOf(err) == status.NotFound && d.finished(ctx, bucket, st, s, u, want) {
 		err = nil
 	}

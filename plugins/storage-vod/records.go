@@ -33,6 +33,7 @@ type records struct {
 type line struct {
 	State      storage.State `json:"state,omitempty"`
 	File       *stored       `json:"file,omitempty"`       // one that is whole in the store
+	Expected   *stored       `json:"expected,omitempty"`   // one that the store was asked to put together
 	Upload     *upload       `json:"upload,omitempty"`     // one that was begun
 	Committing bool          `json:"committing,omitempty"` // CommitUpload may have been called
 }
@@ -48,6 +49,7 @@ type stored struct {
 type record struct {
 	state      storage.State
 	files      map[string]stored
+	expected   map[string]stored
 	uploads    []upload
 	committing bool
 }
@@ -149,13 +151,16 @@ func (r *records) lines(d storage.Delivery, each func(l line) (more bool)) error
 
 // read is of, for who holds mu.
 func (r *records) read(d storage.Delivery) (record, error) {
-	known := record{files: map[string]stored{}}
+	known := record{files: map[string]stored{}, expected: map[string]stored{}}
 	err := r.lines(d, func(l line) bool {
 		switch {
 		case l.State != nil:
 			known.state = l.State
 		case l.File != nil:
 			known.files[l.File.Name] = *l.File
+			delete(known.expected, l.File.Name)
+		case l.Expected != nil:
+			known.expected[l.Expected.Name] = *l.Expected
 		case l.Upload != nil:
 			known.uploads = append(known.uploads, *l.Upload)
 		}
