@@ -76,6 +76,8 @@ func homes() map[string][]string {
 		"go.etcd.io/bbolt":                {"internal/store/..."},
 		"github.com/standard-webhooks/":   {"internal/callback"},
 		"gocloud.dev":                     {"plugins/storage-blob/..."},
+		"github.com/tencentcloud/":        {"plugins/storage-vod/..."},
+		"github.com/tencentyun/":          {"plugins/storage-cos/...", "plugins/storage-vod/..."},
 	}
 }
 
