@@ -2,6 +2,7 @@ package cos
 
 import (
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -166,11 +167,57 @@ func ExpireKeys() Fault {
 	}}
 }
 
+// FlipAnswer changes one bit of the answer's body on its way, and nothing in the store.
+func FlipAnswer() Fault {
+	return Fault{func(s *Server, c *call, w *recorder) {
+		w.ResponseWriter = &spoiledAnswer{ResponseWriter: w.ResponseWriter, flip: true}
+		s.serve(w, c)
+	}}
+}
+
+// ResetAnswer breaks the connection when so many bytes of the answer's body were sent.
+func ResetAnswer(after int) Fault {
+	return Fault{func(s *Server, c *call, w *recorder) {
+		w.ResponseWriter = &spoiledAnswer{ResponseWriter: w.ResponseWriter, left: after}
+		s.serve(w, c)
+	}}
+}
+
+// spoiledAnswer is an answer that goes wrong on its way.
+type spoiledAnswer struct {
+	http.ResponseWriter
+	flip bool
+	left int // bytes before the connection breaks, unless a bit is flipped
+}
+
+func (s *spoiledAnswer) Write(p []byte) (int, error) {
+	if s.flip {
+		p = append([]byte{p[0] ^ 1}, p[1:]...)
+		s.flip, s.left = false, math.MaxInt
+	}
+	if len(p) > s.left {
+		_, _ = s.ResponseWriter.Write(p[:s.left])
+		panic(http.ErrAbortHandler)
+	}
+	s.left -= len(p)
+	return s.ResponseWriter.Write(p)
+}
+
 // Then does something in the test before the request is served; it may call the server.
 func Then(do func()) Fault {
 	return Fault{func(s *Server, c *call, w *recorder) {
 		do()
 		s.serve(w, c)
+	}}
+}
+
+// Finally does something in the test when what was asked is done, before a byte of the answer; the answer is then lost.
+func Finally(do func()) Fault {
+	return Fault{func(s *Server, c *call, w *recorder) {
+		w.quiet = true
+		s.serve(w, c)
+		do()
+		hangUp(w)
 	}}
 }
 

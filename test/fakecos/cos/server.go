@@ -105,6 +105,9 @@ func (s *Server) Close() error {
 	return err
 }
 
+// Settle waits until no request is under way. No new ones may come meanwhile.
+func (s *Server) Settle() { s.busy.Wait() }
+
 // SetKeys makes keys known, or changes what is known of their SecretID.
 func (s *Server) SetKeys(k Keys) {
 	s.mu.Lock()

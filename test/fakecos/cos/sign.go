@@ -170,4 +170,3 @@ func (s *Server) isPublic(c *call) bool {
 	b := s.buckets[c.Bucket]
 	return b != nil && b.public && (c.Operation == GetObject || c.Operation == HeadObject)
 }
-

@@ -200,7 +200,9 @@ type person struct {
 	DisplayName string
 }
 
-func owner() person { return person{ID: "qcs::cam::uin/100000000001:uin/100000000001", DisplayName: "100000000001"} }
+func owner() person {
+	return person{ID: "qcs::cam::uin/100000000001:uin/100000000001", DisplayName: "100000000001"}
+}
 
 type listedPart struct {
 	PartNumber   int
