@@ -8,6 +8,7 @@
 
 # All that a host must not lose: its tasks, and what was recorded but not yet delivered. One host uses it at a time.
 data_dir = "data"
+# key_file = "data/seal.key" # seals the tasks' secrets in data_dir; made at the first start
 
 # Where the plugins are. Without it: the folder "plugins" beside the recordhost executable.
 plugin_dir = "bin/plugins"
@@ -94,4 +95,12 @@ storage "blob" "files" {
 #     AWS_ACCESS_KEY_ID     = env("ARCHIVE_KEY_ID")
 #     AWS_SECRET_ACCESS_KEY = file("/run/secrets/archive")
 #   }
+# }
+
+# Tencent Cloud: "cos" is its object storage (docs/storage-cos.md; `go run ./test/fakecos` is one to try it with).
+# storage "cos" "lessons" {
+#   bucket     = "lessons-1250000000"
+#   region     = "ap-shanghai"
+#   secret_id  = env("COS_SECRET_ID")
+#   secret_key = env("COS_SECRET_KEY")
 # }

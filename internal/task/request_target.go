@@ -12,20 +12,16 @@ import (
 // maxName bounds the name of an object, directory and all, in bytes: what the clouds' stores take, less a margin.
 const maxName = 850
 
-// parseTargets reads where the recording is to be kept. Of Vod and Cos, Vod alone counts. Storages for Cos are not part of this
-// release.
+// parseTargets reads where the recording is to be kept. Of Vod and Cos, Vod alone counts.
 func parseTargets(o object) []Destination {
 	cos := o.object("Cos") // an object at least, also where it does not count
-	if o.has("Vod") {
-		for _, name := range []string{"Targets", "Storage", "TargetDir", "TargetName"} {
-			if o.has(name) {
-				o.fail(name, "and Vod exclude each other")
-			}
-		}
+	switch {
+	case o.has("Vod"):
+		alone(o, "Vod")
 		return []Destination{parseVod(o.object("Vod"))}
-	}
-	if o.has("Cos") {
-		cos.refuse("%s cannot be used: the Cos storage is %s", o.pathOf("Cos"), notConfigured)
+	case o.has("Cos"):
+		alone(o, "Cos")
+		return []Destination{parseCos(cos)}
 	}
 	if !o.has("Targets") {
 		return []Destination{parseTarget(o)}
@@ -46,13 +42,28 @@ func parseTargets(o object) []Destination {
 	return targets
 }
 
+// alone refuses the members of Output that say otherwise where the recording is to be kept.
+func alone(o object, member string) {
+	for _, name := range []string{"Targets", "Storage", "TargetDir", "TargetName"} {
+		if o.has(name) {
+			o.fail(name, "and %s exclude each other", member)
+		}
+	}
+}
+
 func parseTarget(o object) Destination {
+	d := parseName(o)
+	d.Storage = o.text("Storage")
+	return d
+}
+
+// parseName reads what a recording is to be called.
+func parseName(o object) Destination {
 	dir, name := o.text("TargetDir"), o.text("TargetName")
 	d := Destination{
-		Storage: o.text("Storage"),
-		Dir:     cleanName(o, "TargetDir", dir),
-		DirSet:  dir != "",
-		Name:    cleanName(o, "TargetName", name),
+		Dir:    cleanName(o, "TargetDir", dir),
+		DirSet: dir != "",
+		Name:   cleanName(o, "TargetName", name),
 	}
 	if strings.HasSuffix(name, "/") {
 		o.fail("TargetName", "must name a file")
@@ -113,6 +124,8 @@ func (o Options) choose(d Destination) (Storage, error) {
 		return o.storage(d.Storage)
 	case d.Plugin == pluginVod:
 		return o.chooseVod(d)
+	case d.Plugin == pluginCos:
+		return o.chooseCos(d)
 	default:
 		return o.storage(o.DefaultStorage)
 	}

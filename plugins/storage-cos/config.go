@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -96,6 +97,8 @@ func (c *Config) checkKeys() error {
 	switch {
 	case given && c.CredentialsFile != "":
 		return errors.New("credentials_file: it excludes secret_id, secret_key and token")
+	case c.CredentialsFile != "" && !filepath.IsAbs(c.CredentialsFile):
+		return fmt.Errorf("credentials_file: %q is not absolute; the configuration's folder is ${dir}", c.CredentialsFile)
 	case c.CredentialsFile != "":
 		return nil
 	case c.SecretID == "" || c.SecretKey.IsZero():

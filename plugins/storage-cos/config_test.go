@@ -44,6 +44,7 @@ func TestConfigMistakes(t *testing.T) {
 		{func(c *Config) { c.SecretKey = schema.Secret{} }, "secret_id:"},
 		{func(c *Config) { c.CredentialsFile = "/keys" }, "credentials_file:"},
 		{func(c *Config) { c.SecretID, c.SecretKey, c.CredentialsFile = "", schema.Secret{}, "/keys" }, ""},
+		{func(c *Config) { c.SecretID, c.SecretKey, c.CredentialsFile = "", schema.Secret{}, "keys" }, "credentials_file:"},
 	} {
 		config := Config{Bucket: testBucket, Region: testRegion, SecretID: testID, SecretKey: schema.NewSecret("hunter2")}
 		c.change(&config)
