@@ -138,7 +138,7 @@ func TestStartOfTheDocumentedCos(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	spec, err := h.specOf(r)
+	spec, err := h.specOf(context.Background(), r)
 	if err != nil || !reflect.DeepEqual(spec.Targets[0], want) {
 		t.Errorf("the next worker is told %+v, %v", reflect.ValueOf(spec.Targets[0]), err)
 	}
