@@ -132,7 +132,8 @@ func TestStartOfTheDocumentedVod(t *testing.T) {
 		o.Storages = append(o.Storages, Storage{Name: "lessons", Plugin: pluginVod, Config: []byte(`{"sub_app_id":1500007120}`)})
 	}, nil)
 	const documented = `{"RecordURL": "https://example.com/","Output":{"Cos":{"Bucket":"webrecord-xxx"},"Vod":{"MediaInfo":{"MediaName":"test",
-		"ExpireTime":%q,"StorageRegion":"ap-shanghai","ClassId":1},"ProcedureInfo":{"Procedure":"","SessionContext":""},"SubAppId":1500007120}}}`
+		"ExpireTime":%q,"StorageRegion":"ap-shanghai","ClassId":1},"ProcedureInfo":{"Procedure":"","SessionContext":""},
+		"SubAppId":1500007120}}}`
 	_, err := h.Do(context.Background(), "Start", data(documented, "2023-10-01T10:00:00Z"))
 	if message := wantCode(t, err, CodeInvalidParam); message != "Data.Output.Vod.MediaInfo.ExpireTime must be in the future" {
 		t.Error(message)

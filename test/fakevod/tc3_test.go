@@ -61,7 +61,7 @@ func TestAuthentication(t *testing.T) {
 		"a path":                {bend: func(r *http.Request) { r.URL.Path = "/behind/a/proxy" }},
 		"another body":          {body: documentedBody + " ", code: "AuthFailure.SignatureFailure"},
 		"another host":          {bend: func(r *http.Request) { r.Host = "vod.tencentcloudapi.com" }, code: "AuthFailure.SignatureFailure"},
-		"another type":          {bend: func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, code: "AuthFailure.SignatureFailure"},
+		"another type":          {bend: func(r *http.Request) { r.Header.Set("Content-Type", "text") }, code: "AuthFailure.SignatureFailure"},
 		"another method":        {bend: func(r *http.Request) { r.Method = http.MethodPut }, code: "AuthFailure.SignatureFailure"},
 		"another time":          {bend: func(r *http.Request) { r.Header.Set(timestamp, "1551113066") }, code: "AuthFailure.SignatureFailure"},
 		"another service":       {bend: replace("/cvm/", "/vod/"), code: "AuthFailure.SignatureFailure"},
