@@ -20,7 +20,8 @@ func TestCosIsPassedOn(t *testing.T) {
 		{`{"Domain":null,"Bucket":"","Region":"","Unknown":1,"Storage":7}`, Destination{Plugin: pluginCos}},
 		{`{"Domain":"http://cdn.example.com:81"}`, Destination{Plugin: pluginCos, Settings: `{"Domain":"http://cdn.example.com:81"}`}},
 		{
-			`{"Domain":"abc.xxx.com","Bucket":"webrecord-1250000000","Region":"ap-shanghai","TargetDir":"/11234//x/","TargetName":"a b.mp4"}`,
+			`{"Domain":"abc.xxx.com","Bucket":"webrecord-1250000000","Region":"ap-shanghai",
+				"TargetDir":"/11234//x/","TargetName":"a b.mp4"}`,
 			Destination{
 				Plugin: pluginCos, Settings: `{"Domain":"abc.xxx.com","Bucket":"webrecord-1250000000","Region":"ap-shanghai"}`,
 				Dir: "11234/x", DirSet: true, Name: "a b.mp4",
@@ -77,7 +78,9 @@ func TestChoiceOfTheCosStorage(t *testing.T) {
 		return Storage{Name: name, Plugin: pluginCos, Config: config}
 	}
 	files := Storage{Name: "files", Plugin: "blob", Config: []byte(`{"url":"file:///tmp"}`)}
-	one, two, three := cos("one", "one-1", "ap-shanghai"), cos("two", "two-1", "ap-beijing", "both-1"), cos("three", "three-1", "ap-beijing", "both-1")
+	one, two := cos("one", "one-1", "ap-shanghai"), cos("two", "two-1", "ap-beijing", "both-1")
+	three := cos("three", "three-1", "ap-beijing", "both-1")
+	broken := Storage{Name: "broken", Plugin: pluginCos, Config: []byte(`x`)}
 	for _, c := range []struct {
 		storages       []Storage
 		otherwise      string // the default
@@ -98,7 +101,7 @@ func TestChoiceOfTheCosStorage(t *testing.T) {
 		{[]Storage{files, two, three}, "files", "three-1", "", "three"},
 		{[]Storage{files, one, two}, "one", "", "", "one"},
 		{[]Storage{files, one, two}, "one", "two-1", "", `Data.Output.Cos.Bucket is not among the buckets that the storage "one" may use`},
-		{[]Storage{files, {Name: "broken", Plugin: pluginCos, Config: []byte(`x`)}}, "files", "one-1", "", "Data.Output.Cos.Bucket is not among"},
+		{[]Storage{files, broken}, "files", "one-1", "", "Data.Output.Cos.Bucket is not among"},
 	} {
 		r, err := parseStart(with(fmt.Sprintf(`"Output":{"Cos":{"Bucket":%q,"Region":%q}}`, c.bucket, c.region)))
 		if err != nil {

@@ -55,7 +55,8 @@ func (d *Driver) open(name, region string) (*bucket, error) {
 
 func (b *bucket) failure(ctx context.Context, doing string, err error) error {
 	out := failure(ctx, doing, err)
-	if answer, ok := errors.AsType[*cos.ErrorResponse](unwrap(err)); ok && b.renewable && answer.Code == "ExpiredToken" && ctx.Err() == nil {
+	answer, ok := errors.AsType[*cos.ErrorResponse](unwrap(err))
+	if ok && b.renewable && answer.Code == "ExpiredToken" && ctx.Err() == nil {
 		return status.Wrap(status.Unavailable, out)
 	}
 	return out
@@ -125,8 +126,8 @@ func (b *bucket) reason(ctx context.Context, key string, refused error) error {
 func crcOf(h http.Header) (uint64, error) {
 	crc, err := strconv.ParseUint(h.Get(crcHeader), 10, 64)
 	if err != nil {
-		return 0, status.Errorf(status.FailedPrecondition, "the store tells no %s with what it stores; it is not COS, or something between drops it",
-			crcHeader)
+		return 0, status.Errorf(status.FailedPrecondition,
+			"the store tells no %s with what it stores; it is not COS, or something between drops it", crcHeader)
 	}
 	return crc, nil
 }
@@ -194,7 +195,7 @@ func (s *source) Read(p []byte) (int, error) {
 	}
 	n, err := s.r.Read(p)
 	s.sum.Write(p[:n])
-	if err != nil && err != io.EOF { //nolint:errorlint // readers return it bare
+	if err != nil && err != io.EOF {
 		s.err = err
 	}
 	return n, err
@@ -260,7 +261,8 @@ func (b *bucket) get(ctx context.Context, key string) (io.ReadCloser, object, er
 // initiate begins an upload in parts.
 func (b *bucket) initiate(ctx context.Context, key string, a about) (upload string, err error) {
 	a.onlyNew = false // it would say nothing of the time when the upload is complete
-	begun, _, err := b.client.Object.InitiateMultipartUpload(ctx, key, &cos.InitiateMultipartUploadOptions{ObjectPutHeaderOptions: a.header()})
+	o := &cos.InitiateMultipartUploadOptions{ObjectPutHeaderOptions: a.header()}
+	begun, _, err := b.client.Object.InitiateMultipartUpload(ctx, key, o)
 	if err == nil && begun.UploadID == "" {
 		err = errors.New("the answer holds no id")
 	}

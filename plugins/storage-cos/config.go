@@ -25,12 +25,12 @@ type Config struct {
 	Token           schema.Secret `config:"token,optional" doc:"the token of temporary keys"`
 	CredentialsFile string        `config:"credentials_file,optional" doc:"a JSON file with the keys, read again before they expire"`
 	Endpoint        string        `config:"endpoint,optional" doc:"scheme://host:port to connect to in place of the bucket's own host"`
-	Domain          string        `config:"domain,optional" doc:"the host of FileURL, such as cdn.example.com; http://… where it has no https"`
+	Domain          string        `config:"domain,optional" doc:"the host of FileURL: cdn.example.com, or http://… where it has no https"`
 	Prefix          string        `config:"prefix,optional" doc:"a directory of the bucket below which everything is kept"`
 	Overwrite       bool          `config:"overwrite" default:"false" doc:"replace files that exist and belong to another recording"`
 	AllowBuckets    []string      `config:"allow_buckets,optional" doc:"buckets that requests may name besides bucket"`
 	AllowRegions    []string      `config:"allow_regions,optional" doc:"regions that requests may name besides region"`
-	StorageClass    string        `config:"storage_class,optional" doc:"STANDARD, STANDARD_IA, MAZ_STANDARD, …; the bucket's own without it"`
+	StorageClass    string        `config:"storage_class,optional" doc:"such as STANDARD_IA; the bucket's own without it"`
 }
 
 // Validate checks what needs no connection.

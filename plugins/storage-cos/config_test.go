@@ -59,8 +59,9 @@ func TestConfigMistakes(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	c, err := schema.Decode[Config]([]byte(`{"bucket":"a-1","region":"ap-x","secret_id":"i","secret_key":"k","token":"t","endpoint":"http://h:1",
-		"domain":"d","prefix":"p","overwrite":true,"allow_buckets":["b-1"],"allow_regions":["ap-y"],"storage_class":"STANDARD"}`))
+	c, err := schema.Decode[Config]([]byte(`{"bucket":"a-1","region":"ap-x","secret_id":"i","secret_key":"k","token":"t",
+		"endpoint":"http://h:1","domain":"d","prefix":"p","overwrite":true,"allow_buckets":["b-1"],
+		"allow_regions":["ap-y"],"storage_class":"STANDARD"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,26 +79,30 @@ func TestSettings(t *testing.T) {
 func TestTargets(t *testing.T) {
 	const key = "leçon 1/a #b?100%.mp4"
 	const escaped = "le%C3%A7on%201/a%20%23b%3F100%25.mp4"
+	const own, others = "https://lessons-1250000000.cos.ap-shanghai.myqcloud.com/", "https://other-1250000000.cos."
 	for _, c := range []struct {
 		change func(c *Config)
 		target string
 		url    string // of FileURL; or
 		err    string // what the error begins with
 	}{
-		{url: "https://lessons-1250000000.cos.ap-shanghai.myqcloud.com/" + escaped},
+		{url: own + escaped},
 		{change: func(c *Config) { c.Domain = "cdn.example.com" }, url: "https://cdn.example.com/" + escaped},
 		{change: func(c *Config) { c.Domain = "http://cdn.example.com:81/" }, url: "http://cdn.example.com:81/" + escaped},
 		{change: func(c *Config) { c.Endpoint = "http://127.0.0.1:9000" }, url: "http://127.0.0.1:9000/lessons-1250000000/" + escaped},
 		{target: `{"Domain":"mine.example.com"}`, url: "https://mine.example.com/" + escaped},
-		{target: `{"Domain":"http://mine.example.com","Bucket":"","Region":null,"TargetDir":"x"}`, url: "http://mine.example.com/" + escaped},
-		{target: `{"Bucket":"lessons-1250000000","Region":"ap-shanghai"}`, url: "https://lessons-1250000000.cos.ap-shanghai.myqcloud.com/" + escaped},
+		{
+			target: `{"Domain":"http://mine.example.com","Bucket":"","Region":null,"TargetDir":"x"}`,
+			url:    "http://mine.example.com/" + escaped,
+		},
+		{target: `{"Bucket":"lessons-1250000000","Region":"ap-shanghai"}`, url: own + escaped},
 		{
 			change: func(c *Config) { c.AllowBuckets, c.AllowRegions = []string{"other-1250000000"}, []string{"ap-beijing"} },
-			target: `{"Bucket":"other-1250000000","Region":"ap-beijing"}`, url: "https://other-1250000000.cos.ap-beijing.myqcloud.com/" + escaped,
+			target: `{"Bucket":"other-1250000000","Region":"ap-beijing"}`, url: others + "ap-beijing.myqcloud.com/" + escaped,
 		},
 		{ // a domain belongs to one bucket
 			change: func(c *Config) { c.AllowBuckets, c.Domain = []string{"other-1250000000"}, "cdn.example.com" },
-			target: `{"Bucket":"other-1250000000"}`, url: "https://other-1250000000.cos.ap-shanghai.myqcloud.com/" + escaped,
+			target: `{"Bucket":"other-1250000000"}`, url: others + "ap-shanghai.myqcloud.com/" + escaped,
 		},
 		{target: `{"Bucket":"other-1250000000"}`, err: `Bucket: "other-1250000000" is not among`},
 		{target: `{"Region":"ap-beijing"}`, err: `Region: "ap-beijing" is not among`},
@@ -149,7 +154,10 @@ func TestCredentialsFile(t *testing.T) {
 	for _, c := range []struct{ text, id, key, token, err string }{
 		{`{"TmpSecretId":"a","TmpSecretKey":"b","Token":"c","ExpiredTime":1700000100,"Code":"Success"}`, "a", "b", "c", ""},
 		{`{"Credentials":{"TmpSecretId":"d","TmpSecretKey":"e","Token":"f"},"ExpiredTime":1700000100}`, "d", "e", "f", ""},
-		{`{"Response":{"Credentials":{"TmpSecretId":"g","TmpSecretKey":"h","Token":"i"},"Expiration":"2023-11-14T22:14:00Z"}}`, "g", "h", "i", ""},
+		{
+			`{"Response":{"Credentials":{"TmpSecretId":"g","TmpSecretKey":"h","Token":"i"},"Expiration":"2023-11-14T22:14:00Z"}}`,
+			"g", "h", "i", "",
+		},
 		{`{"SecretId":"j","SecretKey":"k"}`, "j", "k", "", ""},
 		{`{"TmpSecretId":"l","TmpSecretKey":"m","SessionToken":"n","ExpiredTime":1700000100}`, "l", "m", "n", ""},
 		{`half a fi`, "l", "m", "n", ""}, // those from before are still good

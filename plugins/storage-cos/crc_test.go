@@ -27,7 +27,9 @@ func TestChecksums(t *testing.T) {
 			t.Errorf("%d bytes cut at %d: %d, want %d", n, at, got, want)
 		}
 	}
-	for text, want := range map[string]bool{"crc64:18446744073709551615": true, "crc64:": false, "md5:1": false, "crc64:-1": false, "": false} {
+	for text, want := range map[string]bool{
+		"crc64:18446744073709551615": true, "crc64:": false, "md5:1": false, "crc64:-1": false, "": false,
+	} {
 		if _, ok := parseCRC(text); ok != want {
 			t.Errorf("%q is a checksum: %v", text, ok)
 		}

@@ -37,7 +37,7 @@ type Driver struct {
 var _ storage.Driver = (*Driver)(nil)
 
 // Close implements io.Closer.
-func (d *Driver) Close() error {
+func (d *Driver) Close() error { //nolint:unparam // of io.Closer
 	d.connections.CloseIdleConnections()
 	return nil
 }

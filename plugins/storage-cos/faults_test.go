@@ -353,7 +353,8 @@ func TestSlowStore(t *testing.T) {
 // One fault costs one part: the others, those under way too, are not sent again.
 func TestResentBytes(t *testing.T) {
 	for name, fault := range map[string]cos.Fault{
-		"reset": cos.Reset(partBytes / 2), "503": cos.Refuse(http.StatusServiceUnavailable, "SlowDown"), "the answer is lost": cos.LoseAnswer(),
+		"reset": cos.Reset(partBytes / 2), "503": cos.Refuse(http.StatusServiceUnavailable, "SlowDown"),
+		"the answer is lost": cos.LoseAnswer(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -418,7 +419,9 @@ func TestKeysThatAreRenewed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keys.json")
 	renew := func(n int, expires time.Time) {
 		t.Helper()
-		k := cos.Keys{SecretID: fmt.Sprintf("TMP%d", n), SecretKey: fmt.Sprintf("KEY%d", n), Token: fmt.Sprintf("TOKEN%d", n), Expires: expires}
+		k := cos.Keys{
+			SecretID: fmt.Sprintf("TMP%d", n), SecretKey: fmt.Sprintf("KEY%d", n), Token: fmt.Sprintf("TOKEN%d", n), Expires: expires,
+		}
 		w.SetKeys(k)
 		text := fmt.Sprintf(`{"Credentials":{"TmpSecretId":%q,"TmpSecretKey":%q,"Token":%q},"ExpiredTime":%d}`,
 			k.SecretID, k.SecretKey, k.Token, expires.Unix())

@@ -201,7 +201,8 @@ func copyTo(ctx context.Context, w io.Writer, b *bucket, key string) error {
 		return err
 	}
 	if got := crc.Sum64(); n != stored.size || got != stored.crc {
-		return status.Errorf(status.DataLoss, "%d bytes with the CRC64 %d came, the store reports %d with %d", n, got, stored.size, stored.crc)
+		return status.Errorf(status.DataLoss,
+			"%d bytes with the CRC64 %d came, the store reports %d with %d", n, got, stored.size, stored.crc)
 	}
 	return nil
 }

@@ -119,7 +119,8 @@ func (d *Driver) key(delivery storage.Delivery, name string) (string, error) {
 		return "", err
 	}
 	if key = path.Join(d.config.Prefix, key); len(key) > storage.MaxKey {
-		return "", status.Errorf(status.InvalidArgument, "file name %q… and prefix have %d bytes, more than %d", key[:32], len(key), storage.MaxKey)
+		return "", status.Errorf(status.InvalidArgument,
+			"file name %q… and prefix have %d bytes, more than %d", key[:32], len(key), storage.MaxKey)
 	}
 	return key, nil
 }

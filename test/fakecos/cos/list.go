@@ -103,8 +103,8 @@ func (s *Server) listUploads(w *recorder, c *call, b *bucket) *failure {
 	prefix, keyMarker, idMarker := c.query.Get("prefix"), c.query.Get("key-marker"), c.query.Get("upload-id-marker")
 	limit := min(number(c.query.Get("max-uploads"), maxList), maxList)
 	l := uploadList{
-		Bucket: b.name, EncodingType: c.query.Get("encoding-type"), KeyMarker: c.name(keyMarker), UploadIDMarker: idMarker, MaxUploads: limit,
-		Prefix: c.name(prefix),
+		Bucket: b.name, EncodingType: c.query.Get("encoding-type"), KeyMarker: c.name(keyMarker), UploadIDMarker: idMarker,
+		MaxUploads: limit, Prefix: c.name(prefix),
 	}
 	s.mu.Lock()
 	for _, u := range b.sortedUploads() {

@@ -5,6 +5,7 @@ import (
 	"crypto/md5"
 	"encoding/base64"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"strconv"
@@ -130,9 +131,7 @@ func (s *Server) getObject(w *recorder, c *call, b *bucket) *failure {
 	if failure != nil {
 		return failure
 	}
-	for name, values := range o.header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), o.header)
 	w.Header().Set("ETag", o.etag)
 	w.Header().Set(crcHeader, strconv.FormatUint(o.crc, 10))
 	if o.class != standard {

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -144,20 +145,11 @@ func (s *Server) Requests(of ...Operation) []Request {
 	defer s.mu.Unlock()
 	var list []Request
 	for _, r := range s.log {
-		if len(of) == 0 || contains(of, r.Operation) {
+		if len(of) == 0 || slices.Contains(of, r.Operation) {
 			list = append(list, r)
 		}
 	}
 	return list
-}
-
-func contains(list []Operation, op Operation) bool {
-	for _, o := range list {
-		if o == op {
-			return true
-		}
-	}
-	return false
 }
 
 // Operation is what a request asks for.

@@ -149,11 +149,11 @@ func (c *client) part(key, id string, number int, content []byte) (etag string) 
 // end completes an upload with parts given as number and ETag.
 func (c *client) end(key, id string, parts ...any) answer {
 	c.t.Helper()
-	body := "<CompleteMultipartUpload>"
+	body := []byte("<CompleteMultipartUpload>")
 	for i := 0; i < len(parts); i += 2 {
-		body += fmt.Sprintf("<Part><PartNumber>%d</PartNumber><ETag>%s</ETag></Part>", parts[i], parts[i+1])
+		body = fmt.Appendf(body, "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag></Part>", parts[i], parts[i+1])
 	}
-	return c.do(http.MethodPost, "/"+key+"?uploadId="+id, []byte(body+"</CompleteMultipartUpload>"))
+	return c.do(http.MethodPost, "/"+key+"?uploadId="+id, append(body, "</CompleteMultipartUpload>"...))
 }
 
 func TestObjects(t *testing.T) {
@@ -260,8 +260,10 @@ func TestSignedRequests(t *testing.T) {
 		"another method": {func(r *http.Request) { r.Method = http.MethodGet }, "SignatureDoesNotMatch"},
 		"another query":  {func(r *http.Request) { r.URL.RawQuery = "a=2" }, "SignatureDoesNotMatch"},
 		"expired":        {func(r *http.Request) { edit(r, "q-sign-time=", "q-sign-time=100;200&x=") }, "AccessDenied"},
-		"not yet":        {func(r *http.Request) { edit(r, "q-sign-time=", "q-sign-time=9900000000;9900000001&x=") }, "RequestTimeTooSkewed"},
-		"no signature":   {func(r *http.Request) { edit(r, "q-signature=", "q-sig=") }, "AccessDenied"},
+		"not yet": {
+			func(r *http.Request) { edit(r, "q-sign-time=", "q-sign-time=9900000000;9900000001&x=") }, "RequestTimeTooSkewed",
+		},
+		"no signature": {func(r *http.Request) { edit(r, "q-signature=", "q-sig=") }, "AccessDenied"},
 	} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, c.server.URL()+"/key?a=1", strings.NewReader("x"))
 		if err != nil {
@@ -344,7 +346,8 @@ func TestUploads(t *testing.T) {
 		IsTruncated bool
 	}
 	a := c.do(http.MethodGet, "/a.mp4?uploadId="+id+"&max-parts=1&part-number-marker=1", nil)
-	if err := xml.Unmarshal([]byte(a.body), &listed); err != nil || len(listed.Part) != 1 || listed.Part[0].ETag != tag2 || listed.IsTruncated {
+	err := xml.Unmarshal([]byte(a.body), &listed)
+	if err != nil || len(listed.Part) != 1 || listed.Part[0].ETag != tag2 || listed.IsTruncated {
 		t.Errorf("%s, %v", a.body, err)
 	}
 	a = c.end("a.mp4", id, 1, tag1, 2, tag2)
@@ -527,7 +530,11 @@ func TestSlowAndBlackHole(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Host = c.host
-	if response, err := c.http.Do(r); !errors.Is(err, context.DeadlineExceeded) {
+	response, err := c.http.Do(r)
+	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%+v, %v", response, err)
+	}
+	if err == nil {
+		_ = response.Body.Close()
 	}
 }

@@ -28,10 +28,11 @@ func TestSignatures(t *testing.T) {
 		"the SDK's own": {
 			method: http.MethodPut, target: "/testfile2", length: -1,
 			header: map[string]string{
-				"Host": "testbucket-125000000.cos.ap-guangzhou.myqcloud.com", "x-cos-content-sha1": "db8ac1c259eb89d4a131b253bacfca5f319d54f2",
-				"x-cos-stroage-class": "nearline",
+				"Host":               "testbucket-125000000.cos.ap-guangzhou.myqcloud.com",
+				"x-cos-content-sha1": "db8ac1c259eb89d4a131b253bacfca5f319d54f2", "x-cos-stroage-class": "nearline",
 			},
-			headers: "host;x-cos-content-sha1;x-cos-stroage-class", id: "QmFzZTY0IGlzIGEgZ2VuZXJp", key: "AKIDZfbOA78asKUYBcXFrJD0a1ICvR98JM",
+			headers: "host;x-cos-content-sha1;x-cos-stroage-class",
+			id:      "QmFzZTY0IGlzIGEgZ2VuZXJp", key: "AKIDZfbOA78asKUYBcXFrJD0a1ICvR98JM",
 			time: "1480932292;1481012292", want: "ce4ac0ecbcdb30538b3fee0a97cc6389694ce53a",
 		},
 		"an object": {
@@ -41,7 +42,8 @@ func TestSignatures(t *testing.T) {
 		"a part, with temporary keys": {
 			method: http.MethodPut, target: "/11234%2Frecord%20a.mp4?partNumber=1&uploadId=U1", length: 1048576,
 			header:  map[string]string{"x-cos-security-token": "TOKENEXAMPLE"},
-			headers: "content-length;host;x-cos-security-token", params: "partnumber;uploadid", want: "fa367c971ee0f3a9dc49e237e16ae7b2dccc528b",
+			headers: "content-length;host;x-cos-security-token", params: "partnumber;uploadid",
+			want: "fa367c971ee0f3a9dc49e237e16ae7b2dccc528b",
 		},
 		"an upload": {
 			method: http.MethodPost, target: "/exampleobject?uploads", length: -1,

@@ -253,7 +253,8 @@ func (s *Server) listParts(w *recorder, c *call, b *bucket) *failure {
 		MaxParts             int
 		IsTruncated          bool
 	}{
-		Bucket: b.name, EncodingType: c.query.Get("encoding-type"), Key: c.name(c.Key), UploadID: c.UploadID, Initiator: owner(), Owner: owner(),
+		Bucket: b.name, EncodingType: c.query.Get("encoding-type"), Key: c.name(c.Key), UploadID: c.UploadID,
+		Initiator: owner(), Owner: owner(),
 		PartNumberMarker: marker, Part: parts, NextPartNumberMarker: next, StorageClass: class, MaxParts: limit, IsTruncated: truncated,
 	})
 }
