@@ -123,7 +123,7 @@ func onlyNewBlob() *azblob.AccessConditions {
 	return &azblob.AccessConditions{ModifiedAccessConditions: &azblob.ModifiedAccessConditions{IfNoneMatch: &anyTag}}
 }
 
-// abandon replaces the owner's blocks by an empty blob, and removes that. There is no other way to be rid of them; where a blob is
+// abandon commits a list without any block, which discards the owner's, and removes the empty blob that this makes. There is no other way to be rid of them; where a blob is
 // there already, or blocks of others, they are left to vanish.
 func (a *azureParts) abandon(ctx context.Context, key, owner string) error {
 	doing := "remove what was sent of " + key
@@ -143,7 +143,7 @@ func (a *azureParts) abandon(ctx context.Context, key, owner string) error {
 	if len(list.UncommittedBlocks) == 0 {
 		return nil
 	}
-	made, err := blob.Upload(ctx, streaming.NopCloser(strings.NewReader("")), &blockblob.UploadOptions{
+	made, err := blob.CommitBlockList(ctx, nil, &blockblob.CommitBlockListOptions{
 		Metadata: map[string]*string{ownerKey: &owner}, AccessConditions: onlyNewBlob(),
 	})
 	if kindOf(err) == status.FailedPrecondition {

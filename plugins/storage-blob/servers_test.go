@@ -132,18 +132,25 @@ func azureClient(t *testing.T, d *Driver) *container.Client {
 // startGCS starts fake-gcs-server within the test.
 func startGCS(t *testing.T) server {
 	t.Helper()
-	gcs, err := fakestorage.NewServerWithOptions(fakestorage.Options{Scheme: "http", Host: "127.0.0.1", Writer: nil})
+	address := freeAddress(t)
+	host, portText, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.ParseUint(portText, 10, 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gcs, err := fakestorage.NewServerWithOptions(fakestorage.Options{
+		Scheme: "http", Host: host, Port: uint16(port), PublicHost: address, // files are read by a path of their own
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(gcs.Stop)
 	gcs.CreateBucketWithOpts(fakestorage.CreateBucketOpts{Name: bucketName})
-	u, err := url.Parse(gcs.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("STORAGE_EMULATOR_HOST", u.Host)
-	return server{address: u.Host, at: func(string) Config { return Config{URL: "gs://" + bucketName + "?anonymous=true"} }}
+	t.Setenv("STORAGE_EMULATOR_HOST", address)
+	return server{address: address, at: func(string) Config { return Config{URL: "gs://" + bucketName + "?anonymous=true"} }}
 }
 
 // newClosingDriver opens a store and closes it at the end of the test.
