@@ -56,12 +56,12 @@ type trial struct {
 	hostMu sync.Mutex
 	host   *product.Host
 
-	task    string
-	paused  time.Duration // by the wall
-	resumed time.Time
-	struck  time.Time
-	victims []processes.Process
-	result  result
+	task     string
+	pausedAt time.Time
+	resumed  time.Time // zero when there was no pause
+	struck   time.Time
+	victims  []processes.Process
+	result   result
 
 	traceMu sync.Mutex
 	trace   []string
@@ -259,11 +259,10 @@ func (t *trial) reach(ctx context.Context) error {
 }
 
 func (t *trial) pause(ctx context.Context, d time.Duration) error {
-	begin := time.Now()
+	t.pausedAt = time.Now()
 	if err := t.now().Tell(ctx, "Pause", t.task); err != nil {
 		return err
 	}
-	t.paused -= time.Duration(begin.UnixNano())
 	return wait(ctx, d)
 }
 
@@ -272,7 +271,6 @@ func (t *trial) resume(ctx context.Context) error {
 		return err
 	}
 	t.resumed = time.Now()
-	t.paused += time.Duration(t.resumed.UnixNano())
 	return nil
 }
 
@@ -389,7 +387,7 @@ func (t *trial) finish(ctx context.Context) error {
 
 // sum is what the task's own account adds up to, less the time that went by. Describe tells times in whole seconds.
 func (t *trial) sum(d product.Description) float64 {
-	sum := d.Result.Videos[0].FileDuration + t.paused.Seconds()
+	sum := d.Result.Videos[0].FileDuration + t.resumed.Sub(t.pausedAt).Seconds()
 	for _, g := range d.Quality.Gaps {
 		sum += g.Seconds
 	}
@@ -418,8 +416,9 @@ func (t *trial) judge(ctx context.Context, d product.Description) error {
 		t.result.problem("the file has %.2f s of sound, Describe says %.2f s", s.seconds, d.Result.Videos[0].FileDuration)
 	}
 	if t.cell.moment.recording() && t.cell.moment != paused {
-		if t.cell.moment == resumed { // before that nothing was to be captured
+		if t.cell.moment == resumed { // what was paused until then was not to be captured
 			s.lost = min(s.lost, t.struck.Sub(t.resumed))
+			s.cut -= t.resumed.Sub(t.pausedAt)
 		}
 		t.result.Lost, t.result.Again = max(0, s.lost.Seconds()), s.again.Seconds()
 		t.hold(s)
