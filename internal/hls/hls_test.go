@@ -178,8 +178,8 @@ func (f *film) finish(end time.Duration, c hls.Calendar) (playlist, movie string
 	return playlist, movie
 }
 
-// open says how ffmpeg opens a file or a URL. A playlist without an end would be awaited for ever: there is none here.
-func open(path string) []string {
+// opened says how ffmpeg opens a file or a URL. A playlist without an end would be awaited for ever: there is none here.
+func opened(path string) []string {
 	return []string{"-allowed_extensions", "ALL", "-protocol_whitelist", "file,http,tcp,crypto", "-i", path}
 }
 
@@ -188,7 +188,7 @@ func times(t *testing.T, path, stream string) []float64 {
 	t.Helper()
 	args := []string{"-v", "error", "-select_streams", stream, "-show_entries", "packet=pts_time", "-of", "csv=p=0"}
 	if strings.HasSuffix(path, ".m3u8") {
-		args = append(args, open(path)...)
+		args = append(args, opened(path)...)
 	} else {
 		args = append(args, "-v", "quiet", "-i", path)
 	}
@@ -207,7 +207,7 @@ func hashes(t *testing.T, path, stream string) (all []string) {
 	t.Helper()
 	args := []string{"-v", "error"}
 	if strings.HasSuffix(path, ".m3u8") {
-		args = append(args, open(path)...)
+		args = append(args, opened(path)...)
 	} else { // whose parser, not its decoder, complains of a second decoder configuration
 		args = []string{"-v", "quiet", "-i", path}
 	}
@@ -446,7 +446,7 @@ func TestEncrypted(t *testing.T) {
 		t.Errorf("the key is not where it should:\n%s", text)
 	}
 	served = []byte("fedcba9876543210")
-	args := append([]string{"-v", "error", "-xerror"}, open(playlist)...)
+	args := append([]string{"-v", "error", "-xerror"}, opened(playlist)...)
 	if out, err := command(t, "ffmpeg", append(args, "-f", "null", "-")...); err == nil {
 		t.Errorf("it plays with another key: %s", out)
 	}
