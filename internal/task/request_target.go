@@ -1,6 +1,7 @@
 package task
 
 import (
+	"cmp"
 	"path"
 	"slices"
 	"strconv"
@@ -11,6 +12,8 @@ import (
 
 // maxName bounds the name of an object, directory and all, in bytes: what the clouds' stores take, less a margin.
 const maxName = 850
+
+const playlistExtension = ".m3u8"
 
 // parseTargets reads where the recording is to be kept. Storages for Cos and Vod are not part of this release.
 func parseTargets(o object) []Destination {
@@ -73,17 +76,22 @@ func cleanName(o object, member, text string) string {
 }
 
 // resolve fills in what the caller left open, for a task that begins at the time given, and answers the directory and
-// the name of the main file.
-func (d Destination) resolve(id string, begin time.Time) (dir, main string) {
+// the name of the main file: of an MP4, or of an HLS playlist.
+func (d Destination) resolve(id string, begin time.Time, muxer string) (dir, main string) {
 	dir, main = d.Dir, d.Name
 	if !d.DirSet {
 		dir = id
 	}
-	if main == "" {
+	extension := "." + muxerMP4
+	switch {
+	case muxer == muxerHLS:
+		extension = playlistExtension
+		main = cmp.Or(main, "playlist")
+	case main == "":
 		main = strconv.FormatInt(begin.UnixMilli(), 10)
 	}
-	if !strings.EqualFold(path.Ext(main), "."+muxerMP4) {
-		main += "." + muxerMP4
+	if !strings.EqualFold(path.Ext(main), extension) {
+		main += extension
 	}
 	if folder, file := path.Split(main); folder != "" {
 		dir, main = path.Join(dir, folder), file
