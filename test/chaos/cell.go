@@ -16,11 +16,12 @@ import (
 )
 
 const (
-	cellTakes  = 3 * time.Minute  // at the most
-	frozenFor  = 12 * time.Second // what is frozen and not ended by then goes on
-	pauseTakes = 4 * time.Second
-	steadyFrom = 5 * time.Second
-	goneWithin = 5 * time.Second // the processes of a task that is finished
+	cellTakes   = 3 * time.Minute  // at the most
+	frozenFor   = 12 * time.Second // what is frozen and not ended by then goes on
+	pauseTakes  = 4 * time.Second
+	steadyFrom  = 5 * time.Second
+	goneWithin  = 5 * time.Second  // the processes of a task that is finished
+	spoolWithin = 20 * time.Second // its spool
 )
 
 // result is what came of a cell. Times are in seconds.
@@ -453,14 +454,28 @@ func (t *trial) end(ctx context.Context) error {
 	if len(left) > 0 {
 		t.result.problem("still there %v after the end: %s", goneWithin, strings.Join(left, ", "))
 	}
-	if spools, _ := filepath.Glob(filepath.Join(t.dir, "data", "spool", "*")); len(spools) > 0 && len(t.result.Problems) == 0 {
-		t.result.problem("the spool of a delivered recording is still there")
+	if len(t.result.Problems) == 0 && !t.spoolGone(ctx) {
+		t.result.problem("the spool of a delivered recording is still there %v after the end", spoolWithin)
 	}
 	err := t.now().Close(ctx)
 	if len(t.result.Problems) > 0 {
 		return errors.Join(err, os.WriteFile(filepath.Join(t.dir, "host.log"), []byte(t.now().Log()), 0o600))
 	}
 	return err
+}
+
+// spoolGone waits until nothing is left of the task's spool. The host sees it off once it knows that the worker is gone, which a
+// runtime plugin that was frozen cannot tell before it has been replaced.
+func (t *trial) spoolGone(ctx context.Context) bool {
+	for deadline := time.Now().Add(spoolWithin); ; {
+		spools, _ := filepath.Glob(filepath.Join(t.dir, "data", "spool", "*")) // the pattern is well-formed
+		if len(spools) == 0 {
+			return true
+		}
+		if time.Now().After(deadline) || wait(ctx, 100*time.Millisecond) != nil {
+			return false
+		}
+	}
 }
 
 // leftovers are the processes of the task that outlive it.
