@@ -4,6 +4,10 @@
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
 
+# Stores that tests start. Here, because the first time takes longer than a test may.
+hack/tool.sh versitygw >/dev/null
+hack/azurite.sh .cache/azurite
+
 packages=$(go list ./...)
 failed=0
 

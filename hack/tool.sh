@@ -5,6 +5,7 @@ cd "$(dirname "$0")/.."
 
 case "${1:-}" in
   golangci-lint)      module=github.com/golangci/golangci-lint/v2/cmd/golangci-lint version=v2.15.0 ;;
+  versitygw)          module=github.com/versity/versitygw/cmd/versitygw version=v1.8.0 ;;
   buf)                module=github.com/bufbuild/buf/cmd/buf version=v1.75.0 ;;
   protoc-gen-go)      module=google.golang.org/protobuf/cmd/protoc-gen-go version=v1.36.12 ;;
   protoc-gen-go-grpc) module=google.golang.org/grpc/cmd/protoc-gen-go-grpc version=v1.6.2 ;;

@@ -243,7 +243,9 @@ func (l *Leg) forget() error {
 }
 
 // journal notes where the delivery stands.
-func (l *Leg) journal(s spool.Delivery) error { return l.unjournalled(l.run.spool.SetDelivery(l.key(), s)) }
+func (l *Leg) journal(s spool.Delivery) error {
+	return l.unjournalled(l.run.spool.SetDelivery(l.key(), s))
+}
 
 // unjournalled lets a delivery go on, on a disk that takes nothing more, without its journal: better a recording that is
 // delivered anew after a crash than none.

@@ -13,7 +13,7 @@ const (
 	// least is the smallest part, whatever less a store would take: each costs a call and a line in the journal.
 	least = mebi
 
-	// anyParts is how many parts a file may have where the store knows no limit.
+	// anyParts is how many parts a file may have, whatever more a store would take.
 	anyParts = 10000
 )
 
@@ -39,7 +39,7 @@ func growingPlan(c storage.Capabilities) plan {
 		p.largest = c.MaxPartSize
 	}
 	if c.MaxParts > 0 {
-		p.few = max(1, int64(c.MaxParts)/10)
+		p.few = max(1, min(p.few, int64(c.MaxParts)/10))
 	}
 	p.smallest = min(p.smallest, p.largest)
 	p.hold = p.smallest
@@ -51,7 +51,7 @@ func growingPlan(c storage.Capabilities) plan {
 func equalPlan(c storage.Capabilities, f spool.File) plan {
 	parts := int64(anyParts)
 	if c.MaxParts > 0 {
-		parts = int64(c.MaxParts)
+		parts = min(parts, int64(c.MaxParts))
 	}
 	size := max(c.MinPartSize, 8*mebi, (f.Size/parts+mebi)/mebi*mebi)
 	if c.MaxPartSize > 0 {

@@ -60,7 +60,7 @@ func TestActions(t *testing.T) {
 		{"Restart", `{}`, CodeInvalidParam, `Action "Restart" is unknown`, Recording},
 		{"start", simple, CodeInvalidParam, `Action "start" is unknown`, Recording},
 		{"ResendCallback", one, CodeInvalidParam, "without a CallbackURL", Recording},
-		{"RetryUpload", one, CodeInvalidParam, "is unknown", Recording},
+		{"RetryUpload", one, CodeInvalidStatus, "can't retry the upload of a task in status recording", Recording},
 		{"Pause", ``, CodeInvalidParam, "TaskID missing", Recording},
 		{"Pause", `{}`, CodeInvalidParam, "TaskID missing", Recording},
 		{"Pause", `{"TaskID":""}`, CodeInvalidParam, "TaskID missing", Recording},

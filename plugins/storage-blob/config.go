@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/azureblob" // azblob://
 	_ "gocloud.dev/blob/fileblob"  // file://
@@ -28,6 +30,8 @@ type Config struct {
 	Prefix    string `config:"prefix,optional" doc:"a directory of the store below which everything is kept"`
 	BaseURL   string `config:"base_url,optional" doc:"where the store's root is served to viewers; FileURL is this and the name"`
 	Overwrite bool   `config:"overwrite" default:"false" doc:"replace files that exist and belong to another recording"`
+
+	WholeFiles bool `config:"whole_files" default:"false" doc:"send a file only when it is whole, also where the store takes parts"`
 }
 
 // Validate checks what needs no connection.
@@ -115,14 +119,31 @@ func New(ctx context.Context, env plugin.Env, c Config) (storage.Driver, error) 
 		}
 		return nil, status.Errorf(kind, "url: %w", err)
 	}
-	d := &Driver{config: c, url: u, bucket: bucket}
+	d := &Driver{config: c, log: env.Log, url: u, bucket: bucket}
 	if u.Scheme == "file" {
 		d.objects = &directory{root: u.Path, bucket: bucket}
 		if isNew {
 			syncAbove(u.Path)
 		}
 	} else {
-		d.objects = &objectStore{name: u.Host, bucket: bucket, log: env.Log}
+		d.useObjectStore(&objectStore{name: u.Host, bucket: bucket, log: env.Log})
 	}
 	return d, nil
+}
+
+// useObjectStore finds out what the store can do beyond what gocloud.dev asks of all of them.
+func (d *Driver) useObjectStore(store *objectStore) {
+	d.objects = store
+	var s3Client *s3.Client
+	var azureClient *container.Client
+	switch {
+	case store.bucket.As(&s3Client):
+		parts := &s3Parts{store: store, client: s3Client}
+		store.abortPut, d.parts = parts.abortPut, parts
+	case store.bucket.As(&azureClient):
+		store.forbidden, d.parts = azureEscaped, &azureParts{client: azureClient}
+	}
+	if d.config.WholeFiles {
+		d.parts = nil
+	}
 }

@@ -85,11 +85,11 @@ func TestOpeningMistakes(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	c, err := schema.Decode[Config]([]byte(`{"url": "mem://", "prefix": "a", "base_url": "https://x", "overwrite": true}`))
+	c, err := schema.Decode[Config]([]byte(`{"url": "mem://", "prefix": "a", "base_url": "https://x", "overwrite": true, "whole_files": true}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (Config{URL: "mem://", Prefix: "a", BaseURL: "https://x", Overwrite: true}); c != want {
+	if want := (Config{URL: "mem://", Prefix: "a", BaseURL: "https://x", Overwrite: true, WholeFiles: true}); c != want {
 		t.Errorf("decoded %+v, want %+v", c, want)
 	}
 	if _, err := schema.Decode[Config]([]byte(`{"prefix": "a", "no_such": 1}`)); !errors.Is(err, status.InvalidArgument) {

@@ -23,7 +23,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m)
+	// fake-gcs-server brings this one, which runs as long as the process.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"))
 }
 
 // newDriver opens a store as the plugin does once it was configured.
@@ -111,19 +112,12 @@ type fakeS3 struct {
 	server  *httptest.Server
 }
 
-const s3Bucket = "recordings"
-
 // newFakeS3 starts a server. around may be nil.
 func newFakeS3(t *testing.T, around func(next http.Handler) http.Handler) *fakeS3 {
 	t.Helper()
-	for name, value := range map[string]string{
-		"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
-		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_MAX_ATTEMPTS": "1",
-	} {
-		t.Setenv(name, value)
-	}
+	s3Environment(t, s3Key, s3Secret)
 	f := &fakeS3{backend: s3mem.New()}
-	if err := f.backend.CreateBucket(s3Bucket); err != nil {
+	if err := f.backend.CreateBucket(bucketName); err != nil {
 		t.Fatal(err)
 	}
 	handler := gofakes3.New(f.backend, gofakes3.WithLogger(gofakes3.DiscardLog())).Server()
@@ -135,34 +129,63 @@ func newFakeS3(t *testing.T, around func(next http.Handler) http.Handler) *fakeS
 	return f
 }
 
+func (f *fakeS3) address() string { return f.server.Listener.Addr().String() }
+
 func (f *fakeS3) config(bucket string) Config {
-	query := url.Values{
-		"endpoint": {f.server.URL}, "use_path_style": {"true"}, "region": {"us-east-1"},
-		"response_checksum_validation": {"when_required"},
-	}
-	return Config{URL: "s3://" + bucket + "?" + query.Encode()}
+	return s3At(bucket, url.Values{"response_checksum_validation": {"when_required"}})(f.address())
 }
 
-func TestS3Conforms(t *testing.T) {
-	s3 := newFakeS3(t, nil)
-	refusing := newFakeS3(t, func(http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			_, _ = io.Copy(io.Discard, r.Body)
-			w.WriteHeader(http.StatusForbidden)
-			_, _ = io.WriteString(w, `<Error><Code>InvalidAccessKeyId</Code><Message>no such key</Message></Error>`)
-		})
-	})
-	reader := newDriver(t, s3.config(s3Bucket))
-	t.Cleanup(func() { _ = reader.Close() })
+// refuses answers every request as a store does that does not know who asks: S3's way and Azure's.
+func refuses(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	w.Header().Set("x-ms-error-code", "AuthenticationFailed")
+	w.WriteHeader(http.StatusForbidden)
+	_, _ = io.WriteString(w, `<Error><Code>InvalidAccessKeyId</Code><Message>no such key</Message></Error>`)
+}
+
+// conforms runs the suite on an object store.
+func conforms(t *testing.T, s server, denied func(t *testing.T) storage.Driver) {
+	t.Helper()
+	const prefix = "team a/é"
+	reader := newClosingDriver(t, s.config())
 	config := func(overwrite bool) Config {
-		c := s3.config(s3Bucket)
-		c.Prefix, c.Overwrite = "team a/é", overwrite
+		c := s.config()
+		c.Prefix, c.Overwrite = prefix, overwrite
 		return c
 	}
 	storagetest.Run(t, storagetest.Harness{
 		NewDriver:   func(t *testing.T) storage.Driver { return newDriver(t, config(false)) },
 		Overwriting: func(t *testing.T) storage.Driver { return newDriver(t, config(true)) },
-		Denied:      func(t *testing.T) storage.Driver { return newDriver(t, refusing.config(s3Bucket)) },
-		Read:        readObject(reader.bucket, "team a/é"),
+		Denied:      denied,
+		Read:        readObject(reader.bucket, prefix),
 	})
+}
+
+func TestS3Conforms(t *testing.T) {
+	s3 := newFakeS3(t, nil)
+	refusing := newFakeS3(t, func(http.Handler) http.Handler { return http.HandlerFunc(refuses) })
+	s := server{address: s3.address(), at: func(string) Config { return s3.config(bucketName) }}
+	conforms(t, s, func(t *testing.T) storage.Driver { return newDriver(t, refusing.config(bucketName)) })
+}
+
+// The store verifies the signatures itself.
+func TestVersityConforms(t *testing.T) {
+	s := startVersity(t)
+	conforms(t, s, func(t *testing.T) storage.Driver {
+		s3Environment(t, s3Key, "another secret")
+		return newDriver(t, s.config())
+	})
+}
+
+func TestAzureConforms(t *testing.T) {
+	s := startAzurite(t)
+	refusing := httptest.NewServer(http.HandlerFunc(refuses))
+	t.Cleanup(refusing.Close)
+	conforms(t, s, func(t *testing.T) storage.Driver {
+		return newDriver(t, s.at(refusing.Listener.Addr().String()))
+	})
+}
+
+func TestGCSConforms(t *testing.T) {
+	conforms(t, startGCS(t), nil)
 }

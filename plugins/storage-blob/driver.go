@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/url"
 	"path"
 	"strings"
@@ -26,9 +27,11 @@ type Driver struct {
 	storage.NoParts
 
 	config  Config
+	log     *slog.Logger
 	url     *url.URL
 	bucket  *blob.Bucket
 	objects objects
+	parts   partStore // nil where the store takes whole files only
 
 	ledger ledger
 }
@@ -46,7 +49,12 @@ func (d *Driver) Close() error { return d.bucket.Close() }
 
 // Capabilities implements storage.Driver.
 func (d *Driver) Capabilities(context.Context) (storage.Capabilities, error) {
-	return storage.Capabilities{ReadBack: true, Folders: true}, nil
+	var can storage.Capabilities
+	if d.parts != nil {
+		can = d.parts.capabilities()
+	}
+	can.ReadBack, can.Folders = true, true
+	return can, nil
 }
 
 // Check implements storage.Driver: it writes a small object, looks at it and removes it.
@@ -103,10 +111,37 @@ func (d *Driver) mayWrite(ctx context.Context, delivery storage.Delivery, key st
 		return false, nil
 	case err != nil:
 		return false, err
-	case !ours && !d.config.Overwrite && found.owner != delivery.ID():
+	case !d.mayReplace(delivery, found, ours):
 		return true, status.Errorf(status.AlreadyExists, "%s exists", d.location(key))
 	default:
 		return true, nil
+	}
+}
+
+func (d *Driver) mayReplace(delivery storage.Delivery, found object, ours bool) bool {
+	return ours || d.config.Overwrite || found.owner == delivery.ID()
+}
+
+// place has write put a file under key, and has the store refuse it when another came there since it was seen that none exists.
+func (d *Driver) place(
+	ctx context.Context, delivery storage.Delivery, key string, exists bool, write func(onlyNew bool) error,
+) error {
+	if exists || d.config.Overwrite {
+		return write(false)
+	}
+	err := write(true)
+	switch status.KindOf(err) {
+	case status.Unimplemented:
+		// Not every store that speaks S3 knows conditional writes.
+		return write(false)
+	case status.AlreadyExists:
+		// It may be the delivery's own: sent by a process that is gone, and on its way when we looked.
+		if _, foreign := d.mayWrite(ctx, delivery, key, false); foreign != nil {
+			return foreign
+		}
+		return write(false)
+	default:
+		return err
 	}
 }
 
@@ -122,30 +157,25 @@ func (d *Driver) Put(ctx context.Context, s storage.State, f storage.File) error
 	if err != nil {
 		return err
 	}
-	o := writeOptions{owner: delivery.ID(), contentType: f.ContentType, size: f.Size, onlyNew: !exists && !d.config.Overwrite}
-	if o.contentType == "" {
-		o.contentType = "application/octet-stream"
-	}
-	sum, err := d.send(ctx, key, f, o)
-	if o.onlyNew && status.KindOf(err) == status.Unimplemented {
-		// Not every store that speaks S3 knows conditional writes.
-		o.onlyNew = false
-		sum, err = d.send(ctx, key, f, o)
-	}
-	if o.onlyNew && status.KindOf(err) == status.AlreadyExists {
-		// It may be the delivery's own: sent by a process that is gone, and on its way when we looked.
-		if _, foreign := d.mayWrite(ctx, delivery, key, false); foreign != nil {
-			return foreign
-		}
-		o.onlyNew = false
-		sum, err = d.send(ctx, key, f, o)
-	}
+	o := writeOptions{owner: delivery.ID(), contentType: contentTypeOf(f.ContentType), size: f.Size}
+	sent := object{size: f.Size}
+	err = d.place(ctx, delivery, key, exists, func(onlyNew bool) (err error) {
+		o.onlyNew = onlyNew
+		sent.md5, err = d.send(ctx, key, f, o)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	sent := object{size: f.Size, md5: sum}
-	if err := d.verify(ctx, key, sent); err != nil {
+	found, err := d.objects.stat(ctx, key)
+	if err != nil {
 		return err
+	}
+	if err := sent.compare(key, found); err != nil {
+		return err
+	}
+	if len(found.md5) == 0 {
+		sent.md5 = nil // what a listing calls its MD5 may be something else
 	}
 	d.ledger.put(s, f.Name, sent)
 	return nil
@@ -166,15 +196,6 @@ func (d *Driver) send(ctx context.Context, key string, f storage.File, o writeOp
 		return nil, err
 	}
 	return sum.Sum(nil), nil
-}
-
-// verify asks the store whether an object is what was sent.
-func (d *Driver) verify(ctx context.Context, key string, sent object) error {
-	found, err := d.objects.stat(ctx, key)
-	if err != nil {
-		return err
-	}
-	return sent.compare(key, found)
 }
 
 // compare refuses an object of the store that differs from what was sent, as far as the store tells.
@@ -214,27 +235,45 @@ func (d *Driver) Commit(ctx context.Context, s storage.State) (storage.Location,
 		l.Size += f.size
 	}
 	d.ledger.commit(s)
+	// An upload that another way of sending made needless. This process knows of those that it began.
+	if _, whole := d.ledger.known(s); !whole || len(d.ledger.begun(s)) > 0 {
+		if err := d.abandon(ctx, s, delivery); err != nil {
+			d.log.WarnContext(ctx, "parts of an upload may stay in the store", "key", key, "err", err)
+		}
+	}
 	return l, nil
 }
 
-// Abort implements storage.Driver. It does not remove what this process has committed.
+// Abort implements storage.Driver. It does not remove files that this process has committed.
 func (d *Driver) Abort(ctx context.Context, s storage.State) error {
-	if _, err := deliveryOf(s); err != nil {
+	delivery, err := deliveryOf(s)
+	if err != nil {
 		return err
 	}
-	if d.ledger.committed(s) {
-		return ctx.Err()
-	}
-	objects, err := d.List(ctx, s)
-	if err != nil {
-		return fmt.Errorf("abort: %w", err)
-	}
-	for _, o := range objects {
-		if err := d.Delete(ctx, s, o.Name); err != nil {
+	if !d.ledger.committed(s) {
+		if err := d.removeAll(ctx, s); err != nil {
 			return fmt.Errorf("abort: %w", err)
 		}
 	}
-	d.ledger.forget(s)
+	if err := d.abandon(ctx, s, delivery); err != nil {
+		return fmt.Errorf("abort: %w", err)
+	}
+	if !d.ledger.committed(s) {
+		d.ledger.forget(s)
+	}
+	return ctx.Err()
+}
+
+func (d *Driver) removeAll(ctx context.Context, s storage.State) error {
+	objects, err := d.List(ctx, s)
+	if err != nil {
+		return err
+	}
+	for _, o := range objects {
+		if err := d.Delete(ctx, s, o.Name); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

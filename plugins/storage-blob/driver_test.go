@@ -206,7 +206,7 @@ func TestWrongBucket(t *testing.T) {
 
 func TestStoreThatIsAway(t *testing.T) {
 	s3 := newFakeS3(t, nil)
-	d := newDriver(t, s3.config(s3Bucket))
+	d := newDriver(t, s3.config(bucketName))
 	t.Cleanup(func() { _ = d.Close() })
 	s3.server.Close()
 	if err := d.Check(t.Context()); !errors.Is(err, status.Unavailable) || !status.Retryable(err) {
@@ -254,7 +254,7 @@ func (m *multipart) counts() (begun, ended, aborted int) {
 func TestPutGivenUpAbortsMultipartUpload(t *testing.T) {
 	var uploads multipart
 	s3 := newFakeS3(t, uploads.around)
-	d := newDriver(t, s3.config(s3Bucket))
+	d := newDriver(t, s3.config(bucketName))
 	t.Cleanup(func() { _ = d.Close() })
 	s := mustOpen(t, d, storage.Delivery{TaskID: "t", Main: "a.mp4"})
 	f := localFile(t, "a.mp4", make([]byte, 40<<20))
@@ -297,7 +297,7 @@ func TestStoreWithoutConditionalWrites(t *testing.T) {
 			_, _ = io.WriteString(w, `<Error><Code>NotImplemented</Code><Message>a header</Message></Error>`)
 		})
 	})
-	d := newDriver(t, s3.config(s3Bucket))
+	d := newDriver(t, s3.config(bucketName))
 	t.Cleanup(func() { _ = d.Close() })
 	s := mustOpen(t, d, storage.Delivery{TaskID: "t", Main: "a.mp4"})
 	mustPut(t, d, s, localFile(t, "a.mp4", []byte("content")))
@@ -327,7 +327,7 @@ func TestAFileThatArrivesLate(t *testing.T) {
 					next.ServeHTTP(w, r)
 				})
 			})
-			first, second := newDriver(t, s3.config(s3Bucket)), newDriver(t, s3.config(s3Bucket))
+			first, second := newDriver(t, s3.config(bucketName)), newDriver(t, s3.config(bucketName))
 			t.Cleanup(func() { _, _ = first.Close(), second.Close() })
 			old := mustOpen(t, first, c.other)
 			s := mustOpen(t, second, storage.Delivery{TaskID: "t", Epoch: 2, Main: "a.mp4"})

@@ -31,6 +31,10 @@ func kindOf(err error) status.Kind {
 	if kind := status.KindOf(err); kind != status.Unknown {
 		return kind
 	}
+	var unresolved *net.DNSError // which gocloud.dev takes for a container of Azure's that does not exist
+	if errors.As(err, &unresolved) {
+		return status.Unavailable
+	}
 	switch gcerrors.Code(err) {
 	case gcerrors.NotFound:
 		return status.NotFound
@@ -63,6 +67,9 @@ func kindBelow(err error) status.Kind {
 			return kind
 		}
 	}
+	if kind, ok := kindOfAzure(err); ok {
+		return kind
+	}
 	var answered interface{ HTTPStatusCode() int } // of S3's SDK
 	if errors.As(err, &answered) && answered.HTTPStatusCode() != 0 {
 		return kindOfHTTP(answered.HTTPStatusCode())
@@ -83,11 +90,14 @@ func kindOfCode(code string) (status.Kind, bool) {
 	switch code {
 	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "AccountProblem", "AllAccessDisabled":
 		return status.PermissionDenied, true
-	case "SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "OperationAborted", "ConditionalRequestConflict":
+	case "NoSuchUpload", "InvalidPart": // parts that the store does not have
+		return status.NotFound, true
+	case "SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "OperationAborted", "ConditionalRequestConflict",
+		"RequestTimeTooSkewed": // the SDK has set its clock by the answer
 		return status.Unavailable, true
 	case "BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch":
 		return status.DataLoss, true
-	case "EntityTooLarge", "InvalidBucketName", "KeyTooLongError":
+	case "EntityTooLarge", "EntityTooSmall", "InvalidPartOrder", "InvalidBucketName", "KeyTooLongError":
 		return status.InvalidArgument, true
 	case "NotImplemented":
 		return status.Unimplemented, true

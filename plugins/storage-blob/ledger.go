@@ -2,6 +2,7 @@ package main
 
 import (
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/recordhost/recordhost/sdk/storage"
@@ -17,14 +18,15 @@ type ledger struct {
 type record struct {
 	whole     bool // the delivery was opened here, so a main file that was put here is not joined by files put elsewhere
 	committed bool
-	files     map[string]object // as they were sent, by name
+	files     map[string]object   // as they were sent, by name
+	growing   map[string]struct{} // names of files that were begun in parts and are not finished
 }
 
 // of returns the record of a state, a new one where there is none. The caller holds mu.
 func (l *ledger) of(s storage.State) *record {
 	r, ok := l.records[string(s)]
 	if !ok {
-		r = &record{files: map[string]object{}}
+		r = &record{files: map[string]object{}, growing: map[string]struct{}{}}
 		if l.records == nil {
 			l.records = map[string]*record{}
 		}
@@ -43,6 +45,27 @@ func (l *ledger) put(s storage.State, name string, sent object) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.of(s).files[name] = sent
+}
+
+func (l *ledger) begin(s storage.State, name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.of(s).growing[name] = struct{}{}
+}
+
+func (l *ledger) finish(s storage.State, name string, sent object) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := l.of(s)
+	delete(r.growing, name)
+	r.files[name] = sent
+}
+
+// begun returns the names of the files that were begun here and not finished.
+func (l *ledger) begun(s storage.State) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Collect(maps.Keys(l.of(s).growing))
 }
 
 func (l *ledger) remove(s storage.State, name string) {

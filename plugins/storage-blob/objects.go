@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 
 	"gocloud.dev/blob"
@@ -13,6 +14,9 @@ import (
 
 // ownerKey is the metadata that names the delivery which stored an object. Some stores take only letters in such names.
 const ownerKey = "recordhostdelivery"
+
+// uploadKey is the metadata that names the upload whose parts an object was made of.
+const uploadKey = "recordhostupload"
 
 // objects is where object stores and local directories differ.
 type objects interface {
@@ -36,32 +40,54 @@ type object struct {
 	md5      []byte // nil where the store does not tell
 	modified time.Time
 	owner    string // the id of the delivery, empty where it is not known
+	upload   string // the nonce of the upload that made it, empty where none did
 }
 
 type writeOptions struct {
 	owner       string
+	upload      string // the nonce of an upload in parts, empty for a whole file
 	contentType string
 	size        int64
 	onlyNew     bool
 }
 
+// forWriter returns the options as gocloud.dev takes them.
+func (o writeOptions) forWriter() *blob.WriterOptions {
+	metadata := map[string]string{ownerKey: o.owner}
+	if o.upload != "" {
+		metadata[uploadKey] = o.upload
+	}
+	return &blob.WriterOptions{
+		ContentType: o.contentType, Metadata: metadata, IfNotExist: o.onlyNew, BufferSize: partSize(o.size),
+	}
+}
+
 // objectStore is a store that gocloud.dev knows all about.
 type objectStore struct {
-	name   string // of the bucket
-	bucket *blob.Bucket
-	log    *slog.Logger
+	name      string // of the bucket
+	bucket    *blob.Bucket
+	log       *slog.Logger
+	abortPut  func(ctx context.Context, key string, err error) // removes what a write left that failed; nil: nothing is left
+	forbidden string                                           // what no name may hold; "": nothing
 }
 
 var _ objects = (*objectStore)(nil)
 
-func (s *objectStore) check(string) error { return nil }
+func (s *objectStore) check(key string) error {
+	if s.forbidden != "" && strings.Contains(key, s.forbidden) {
+		return status.Errorf(status.InvalidArgument, "%q holds %s, with which gocloud.dev marks what it escaped", key, s.forbidden)
+	}
+	return nil
+}
 
 func (s *objectStore) stat(ctx context.Context, key string) (object, error) {
 	attrs, err := s.bucket.Attributes(ctx, key)
 	if err != nil {
 		return object{}, failure(ctx, "look at "+key, err)
 	}
-	return object{size: attrs.Size, md5: attrs.MD5, modified: attrs.ModTime, owner: attrs.Metadata[ownerKey]}, nil
+	return object{
+		size: attrs.Size, md5: md5OfHead(attrs), modified: attrs.ModTime, owner: attrs.Metadata[ownerKey], upload: attrs.Metadata[uploadKey],
+	}, nil
 }
 
 func (s *objectStore) list(ctx context.Context, prefix string, each func(key string, o object)) error {
@@ -82,13 +108,10 @@ func (s *objectStore) write(ctx context.Context, key string, r io.Reader, o writ
 	uploadCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	source := &failFast{r: r, cancel: cancel}
-	err := s.bucket.Upload(uploadCtx, key, source, &blob.WriterOptions{
-		ContentType: o.contentType,
-		Metadata:    map[string]string{ownerKey: o.owner},
-		IfNotExist:  o.onlyNew,
-		BufferSize:  partSize(o.size),
-	})
-	s.abortMultipart(ctx, key, err)
+	err := s.bucket.Upload(uploadCtx, key, source, o.forWriter())
+	if err != nil && s.abortPut != nil {
+		s.abortPut(ctx, key, err)
+	}
 	if source.err != nil {
 		err = source.err // what the driver says of it is only that it was cancelled
 	}
