@@ -92,8 +92,8 @@ func parseStart(data json.RawMessage, legacyKey bool) (Request, error) {
 	checkStorageType(o)
 	r.Browser = parseBrowser(o.object("Browser"))
 	output := o.object("Output")
-	r.Video = parseVideo(output.object("Video"), legacyKey)
 	r.Targets = parseTargets(output)
+	r.Video = parseVideo(output.object("Video"), legacyKey)
 	return r, o.problem()
 }
 
