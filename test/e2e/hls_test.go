@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -286,4 +287,78 @@ func remux(t *testing.T, list, to string) {
 	if err := play(t, list, to); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// The page dies, and then the worker: the same playlist goes on, what was stored is as it was, and the gaps are to be seen.
+func TestHLSOutlivesItsWorker(t *testing.T) {
+	server, host := servePages(t), serve(t, 1)
+	task := start(t, host, map[string]any{
+		"RecordURL": server.URL("frames.html"), "Width": 640, "Height": 360,
+		"Output": map[string]any{"TargetName": "lesson", "Video": map[string]any{"Muxer": "hls", "SegmentDuration": 2}},
+	})
+	recorded(t, host, task, 5*time.Second)
+	killWhere(t, host, func(name, args string) bool { return name == "chromium" && strings.Contains(args, "--type=renderer") })
+	if _, err := server.Wait(limit(t), "loaded", 2); err != nil {
+		t.Fatal(err)
+	}
+	d := await(t, host, task, "recording")
+	recorded(t, host, task, time.Duration(d.Progress.Recorded*float64(time.Second))+3*time.Second)
+	folder := filepath.Join(host.Files, task)
+	before := filesOf(t, folder)
+	killWhere(t, host, func(name, args string) bool { return name == "recordhost" && strings.Contains(args, "worker") })
+	if _, err := server.Wait(limit(t), "loaded", 3); err != nil {
+		t.Fatal(err)
+	}
+	d = await(t, host, task, "recording")
+	recorded(t, host, task, time.Duration(d.Progress.Recorded*float64(time.Second))+3*time.Second)
+	tell(t, host, "Stop", task)
+	d = await(t, host, task, "finished")
+	if d.Result == nil || d.Result.ErrorCode != "" || len(d.Result.Videos) != 1 || len(d.Quality.Gaps) != 2 {
+		t.Fatalf("result %+v, quality %+v", d.Result, d.Quality)
+	}
+	after := filesOf(t, folder)
+	segments := 0
+	for name, data := range before {
+		if !strings.HasSuffix(name, ".ts") {
+			continue
+		}
+		segments++
+		if !bytes.Equal(after[name], data) {
+			t.Errorf("%s has become another one", name)
+		}
+	}
+	text := string(after["lesson.m3u8"])
+	if segments < 3 || strings.Count(text, "#EXT-X-DISCONTINUITY\n") != 2 || !strings.HasSuffix(text, "#EXT-X-ENDLIST\n") {
+		t.Errorf("%d segments before the worker died, and then:\n%s", segments, text)
+	}
+	f := film{Description: d, file: filepath.Join(t.TempDir(), "film.mp4"), video: d.Result.Videos[0]}
+	remux(t, filepath.Join(folder, "lesson.m3u8"), f.file)
+	var err error
+	if f.info, err = media.Probe(limit(t), f.file); err != nil {
+		t.Fatal(err)
+	}
+	near(t, "length against FileDuration", f.info.Duration.Seconds(), f.video.FileDuration, 0.1)
+	r := f.read(t)
+	if r.Reloads != 2 || r.PlusHalfFrame == nil || math.Abs(r.PlusHalfFrame.Median) > 100 {
+		t.Errorf("%d reloads, sound against picture %+v", r.Reloads, r.PlusHalfFrame)
+	}
+}
+
+// filesOf reads the files of a folder.
+func filesOf(t *testing.T, folder string) map[string][]byte {
+	t.Helper()
+	all := map[string][]byte{}
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") { // being written
+			continue
+		}
+		if all[e.Name()], err = os.ReadFile(filepath.Join(folder, e.Name())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
 }
