@@ -70,6 +70,7 @@ func TestActions(t *testing.T) {
 		{"Describe", `{"TaskID":"x"}`, CodeInvalidParam, "invalid task id, task not found", Recording},
 		{"Start", `{}`, CodeInvalidParam, "RecordURL missing", Recording},
 		{"Start", string(with(`"Output":{"Storage":"nowhere"}`)), CodeInvalidParam, `Storage "nowhere" is not configured`, Recording},
+		{"Start", string(with(`"Output":{"Targets":[{},{"Storage":"files"}]}`)), CodeInvalidParam, `of storage "files" twice`, Recording},
 		{"Pause", one, "", "", Paused},
 		{"Pause", one, "", "", Paused},
 		{"Refresh", one, "", "", Paused},

@@ -13,6 +13,9 @@ import (
 // maxName bounds the name of an object, directory and all, in bytes: what the clouds' stores take, less a margin.
 const maxName = 850
 
+// maxTargets is how many places one recording can be kept at.
+const maxTargets = 8
+
 const playlistExtension = ".m3u8"
 
 // parseTargets reads where the recording is to be kept. Of Vod and Cos, Vod alone counts.
@@ -35,8 +38,8 @@ func parseTargets(o object) []Destination {
 		}
 	}
 	items := o.objects("Targets")
-	if len(items) != 1 {
-		o.fail("Targets", "must have one entry: delivery to several storages is %s", notConfigured)
+	if len(items) < 1 || len(items) > maxTargets {
+		o.fail("Targets", "must have 1 to %d entries", maxTargets)
 	}
 	var targets []Destination
 	for _, item := range items {

@@ -70,8 +70,11 @@ func TestRetryUpload(t *testing.T) {
 // What one target holds stays, and is told, when another one fails; the spool stays for that one.
 func TestSomeTargetsFail(t *testing.T) {
 	h := newHost(t, nil, nil)
-	id, w := h.start(simple)
+	id, w := h.start(string(with(`"Output":{"Targets":[{"TargetName":"a"},{"Storage":"other","TargetName":"b"}]}`)))
 	spool := h.leave(id)
+	if targets := w.Spec().Targets; len(targets) != 2 || targets[0].Storage != "files" || targets[1].Storage != "other" || targets[1].Main != "b.mp4" {
+		t.Errorf("the targets are %+v", targets)
+	}
 	w.say(t, control.Started{}, control.Stopping{}, control.Whole{},
 		control.Failed{Code: "UploadFailed", Message: `storage "other": 503`}, video("a.mp4"), control.Done{})
 	w.quit <- 0
