@@ -238,7 +238,7 @@ func TestWaysOfWriting(t *testing.T) {
 		!slices.Equal(got.Targets, []Destination{{Storage: "other", Name: "x.mp4"}}) {
 		t.Errorf("%+v, %v", got.Targets, err)
 	}
-	if got, err := parseStart(with(`"Output":{"Targets":[{},{"Storage":"other","TargetDir":"/a"}]}`)); err != nil ||
+	if got, err := parseStart(with(`"Output":{"Targets":[{},{"Storage":"other","TargetDir":"/a"}]}`), false); err != nil ||
 		!slices.Equal(got.Targets, []Destination{{}, {Storage: "other", Dir: "a", DirSet: true}}) {
 		t.Errorf("%+v, %v", got.Targets, err)
 	}
