@@ -8,6 +8,7 @@
 
 # All that a host must not lose: its tasks, and what was recorded but not yet delivered. One host uses it at a time.
 data_dir = "data"
+# key_file = "data/seal.key" # seals the tasks' secrets in data_dir; made at the first start
 
 # Where the plugins are. Without it: the folder "plugins" beside the recordhost executable.
 plugin_dir = "bin/plugins"

@@ -29,6 +29,7 @@ type order struct {
 	width, height int
 	fps           int
 	manualStart   bool
+	readyTimeout  time.Duration
 	config        string
 	json          bool
 }
@@ -64,6 +65,7 @@ names a local file.`,
 	f.IntVar(&o.height, "height", 0, "height of the page (default 720)")
 	f.IntVar(&o.fps, "fps", 0, "frames a second, 1 to 60 (default 30, or the configuration's)")
 	f.BoolVar(&o.manualStart, "manual-start", false, "wait until the page calls window.startRecord()")
+	f.DurationVar(&o.readyTimeout, "ready-timeout", 10*time.Minute, "with --manual-start: how long to wait for that, in whole seconds")
 	f.StringVar(&o.config, "config", "", "take runtime, storage and engine from this configuration")
 	f.BoolVar(&o.json, "json", false, "print the task's description as JSON, and nothing else, on standard output")
 	return c
@@ -73,6 +75,9 @@ names a local file.`,
 func (o order) check() error {
 	if o.duration < 0 || o.duration%time.Second != 0 {
 		return usage("--duration %v: must be whole seconds", o.duration)
+	}
+	if o.readyTimeout <= 0 || o.readyTimeout%time.Second != 0 {
+		return usage("--ready-timeout %v: must be whole seconds, at least one", o.readyTimeout)
 	}
 	return nil
 }
@@ -154,11 +159,15 @@ func (o order) start(t *target) (json.RawMessage, error) {
 		ManualStart      bool
 		Width, Height    int
 		MaxDurationLimit int64
+		ReadyTimeout     int64 `json:",omitempty"`
 		Output           output
 	}{
 		RecordURL: o.url, ManualStart: o.manualStart, Width: o.width, Height: o.height,
 		MaxDurationLimit: int64(o.duration / time.Second),
 		Output:           output{Video: video{Fps: o.fps}},
+	}
+	if o.manualStart {
+		s.ReadyTimeout = int64(o.readyTimeout / time.Second)
 	}
 	if t != nil {
 		s.Output.TargetDir, s.Output.TargetName = "/", t.file

@@ -46,12 +46,12 @@ func TestTarget(t *testing.T) {
 }
 
 func TestStart(t *testing.T) {
-	o := order{url: "http://a/", duration: 90 * time.Second, width: 640, fps: 25, manualStart: true}
+	o := order{url: "http://a/", duration: 90 * time.Second, width: 640, fps: 25, manualStart: true, readyTimeout: time.Minute}
 	got, err := o.start(&target{dir: "/srv", file: "a.mp4"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"RecordURL":"http://a/","ManualStart":true,"Width":640,"Height":0,"MaxDurationLimit":90,` +
+	want := `{"RecordURL":"http://a/","ManualStart":true,"Width":640,"Height":0,"MaxDurationLimit":90,"ReadyTimeout":60,` +
 		`"Output":{"TargetDir":"/","TargetName":"a.mp4","Video":{"Fps":25}}}`
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Errorf("start (-want +got):\n%s", diff)

@@ -18,6 +18,9 @@ type Config struct {
 	// DataDir holds all that a host must not lose: its tasks, and what was recorded but not yet stored.
 	DataDir string
 
+	// KeyFile holds the key under which tasks' secrets are sealed. Empty means seal.key in DataDir. It is made where it is missing.
+	KeyFile string
+
 	// PluginDir holds the plugins' executables. Empty means the folder "plugins" beside the host's own executable.
 	PluginDir string
 

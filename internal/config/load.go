@@ -163,6 +163,7 @@ func (r *reader) rootFields() []field {
 	c := &r.config
 	return []field{
 		path("data_dir", &c.DataDir, r.dir),
+		path("key_file", &c.KeyFile, r.dir),
 		path("plugin_dir", &c.PluginDir, r.dir),
 		text("default_runtime", &c.DefaultRuntime, "the name of a block runtime", goodName),
 		text("default_storage", &c.DefaultStorage, "the name of a block storage", goodName),

@@ -4,6 +4,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -122,7 +123,7 @@ func (h *Host) openTasks(ctx context.Context, options task.Options) error {
 // and said so, unless it is the default: without that no recording could be kept.
 func (h *Host) taskOptions(started []pluginhost.Status) (task.Options, error) {
 	c := h.config
-	key, err := task.LoadKey(filepath.Join(c.DataDir, "seal.key"))
+	key, err := task.LoadKey(cmp.Or(c.KeyFile, filepath.Join(c.DataDir, "seal.key")))
 	if err != nil {
 		return task.Options{}, err
 	}

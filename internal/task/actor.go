@@ -57,7 +57,7 @@ type actor struct {
 type recordStore interface {
 	save(r Record) (Record, error)
 	remove(id string) error
-	callbackURL(r Record) (string, error)
+	callbackURL(ctx context.Context, r Record) (string, error)
 	send(ctx context.Context, m callback.Message) (callback.Outcome, error)
 }
 

@@ -76,7 +76,7 @@ func (a *actor) attendCallback(ctx context.Context, now time.Time) (time.Time, e
 // send makes one try. When the host ends first, nobody is told: the next host tries again.
 func (a *actor) send(ctx context.Context, r Record) {
 	var outcome callback.Outcome
-	url, err := a.store.callbackURL(r)
+	url, err := a.store.callbackURL(ctx, r)
 	if err != nil {
 		a.log.Error("the callback cannot be made", "err", err)
 		outcome = callback.Outcome{Gone: true, Problem: "EKEY:the host's sealing key is not the one that the URL was sealed with"}
@@ -217,8 +217,8 @@ func (m *Manager) settle(r Record) {
 }
 
 // callbackURL is where the caller of a task wants to be told.
-func (r records) callbackURL(k Record) (string, error) {
-	request, err := r.sealer.unseal(k.ID, k.Sealed)
+func (r records) callbackURL(ctx context.Context, k Record) (string, error) {
+	request, err := r.sealer.unseal(ctx, k.ID, k.Sealed)
 	return request.CallbackURL, err
 }
 

@@ -592,7 +592,7 @@ func (h *host) crowd(n int, url func(i int) string, more func(*Record)) {
 				ID: id, Created: anchor.Wall, version: 1, Clock: anchor, Launch: Launch{Runtime: "here", Epoch: 1},
 				State: State{Status: Callback, WantsCallback: true},
 			}
-			sealed, err := seal.seal(id, Request{CallbackURL: url(i)})
+			sealed, err := seal.seal(context.Background(), id, Request{CallbackURL: url(i)})
 			r.Sealed = sealed
 			if err := errors.Join(err, r.call(anchor.Wall, []Effect{Call{}})); err != nil {
 				h.t.Fatal(err)

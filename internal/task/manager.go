@@ -163,7 +163,7 @@ func (m *Manager) takeUp(ctx context.Context, r Record) error {
 	if driver == nil {
 		return fmt.Errorf("its runtime %q is not configured any more", r.Launch.Runtime)
 	}
-	spec, err := m.specOf(r)
+	spec, err := m.specOf(ctx, r)
 	if err != nil && r.Launch.Instance == "" {
 		return err
 	}
@@ -179,8 +179,8 @@ func (m *Manager) takeUp(ctx context.Context, r Record) error {
 }
 
 // specOf makes the spec of a stored task, with today's configuration.
-func (m *Manager) specOf(r Record) (control.Spec, error) {
-	request, err := m.sealer.unseal(r.ID, r.Sealed)
+func (m *Manager) specOf(ctx context.Context, r Record) (control.Spec, error) {
+	request, err := m.sealer.unseal(ctx, r.ID, r.Sealed)
 	if err != nil {
 		return control.Spec{}, err
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -377,19 +378,39 @@ func TestTheKey(t *testing.T) {
 	}
 }
 
+// Hosts that share a key file may all make it at their first start: one key comes of it.
+func TestOneKeyOfManyHosts(t *testing.T) {
+	dir := t.TempDir()
+	keys := make([][]byte, 16)
+	errs := make([]error, len(keys))
+	var hosts sync.WaitGroup
+	for i := range keys {
+		hosts.Go(func() { keys[i], errs[i] = LoadKey(filepath.Join(dir, "key")) })
+	}
+	hosts.Wait()
+	for i := range keys {
+		if errs[i] != nil || !bytes.Equal(keys[i], keys[0]) {
+			t.Errorf("host %d has another key, %v", i, errs[i])
+		}
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) != 1 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
 func TestSealedRequestsAreBoundToTheirTask(t *testing.T) {
 	s, err := newSealer(bytes.Repeat([]byte{7}, keySize))
 	if err != nil {
 		t.Fatal(err)
 	}
-	sealed, err := s.seal("a", Request{RecordURL: "https://example.com/"})
+	sealed, err := s.seal(t.Context(), "a", Request{RecordURL: "https://example.com/"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r, err := s.unseal("a", sealed); err != nil || r.RecordURL != "https://example.com/" {
+	if r, err := s.unseal(t.Context(), "a", sealed); err != nil || r.RecordURL != "https://example.com/" {
 		t.Errorf("%+v, %v", r, err)
 	}
-	if _, err := s.unseal("b", sealed); err == nil {
+	if _, err := s.unseal(t.Context(), "b", sealed); err == nil {
 		t.Error("another task's request was accepted")
 	}
 	a, err := s.digest(data(`{"a":1,"b":[1,2.0]}`))

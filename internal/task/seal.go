@@ -2,8 +2,7 @@ package task
 
 import (
 	"bytes"
-	"crypto/aes"
-	"crypto/cipher"
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -13,17 +12,24 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"gocloud.dev/secrets"
+	"gocloud.dev/secrets/localsecrets"
 )
 
-// keySize is that of AES-256.
+// keySize is that of NaCl's secret box, which localsecrets seals with.
 const keySize = 32
 
 // LoadKey reads the key under which requests are sealed in the store, and makes it where there is none yet. The file
-// is this user's alone; who copies the store without it learns neither URLs nor cookies.
+// is this user's alone; who copies the store without it learns neither URLs nor cookies. Several hosts may share it, and make
+// it at once.
 func LoadKey(path string) ([]byte, error) {
 	key, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return makeKey(path)
+		if err := makeKey(path); err != nil {
+			return nil, fmt.Errorf("make the sealing key %s: %w", path, err)
+		}
+		key, err = os.ReadFile(path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the sealing key: %w", err)
@@ -34,73 +40,78 @@ func LoadKey(path string) ([]byte, error) {
 	return key, nil
 }
 
-// makeKey puts the file in its place whole: a key of which a crash left half would make every task unreadable.
-func makeKey(path string) ([]byte, error) {
+// makeKey puts a file in its place whole, unless one has come there: a key of which a crash left half, or that another host
+// has replaced, would make every task unreadable.
+func makeKey(path string) (err error) {
 	key := make([]byte, keySize)
 	_, _ = rand.Read(key) // never fails
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("make the sealing key: %w", err)
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
 	}
-	file, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	file, err := os.CreateTemp(dir, filepath.Base(path)+".new-") // mode 0600
 	if err != nil {
-		return nil, fmt.Errorf("make the sealing key: %w", err)
+		return err
 	}
+	defer func() { err = errors.Join(err, os.Remove(file.Name())) }()
 	_, err = file.Write(key)
 	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return nil, fmt.Errorf("make the sealing key: %w", err)
+		return err
 	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return nil, fmt.Errorf("make the sealing key: %w", err)
+	if err := os.Link(file.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
 	}
-	dir, err := os.Open(filepath.Dir(path))
+	d, err := os.Open(dir)
 	if err != nil {
-		return nil, fmt.Errorf("make the sealing key: %w", err)
+		return err
 	}
-	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
-		return nil, fmt.Errorf("make the sealing key: %w", err)
-	}
-	return key, nil
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // sealer seals requests, each for its task alone.
 type sealer struct {
-	aead cipher.AEAD
-	key  []byte
+	keeper *secrets.Keeper
+	key    []byte
 }
 
 func newSealer(key []byte) (sealer, error) {
 	if len(key) != keySize {
 		return sealer{}, fmt.Errorf("task: the sealing key has %d bytes, not %d", len(key), keySize)
 	}
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return sealer{}, fmt.Errorf("task: sealing key: %w", err)
-	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
-	if err != nil {
-		return sealer{}, fmt.Errorf("task: sealing key: %w", err)
-	}
-	return sealer{aead: aead, key: key}, nil
+	return sealer{keeper: localsecrets.NewKeeper([keySize]byte(key)), key: key}, nil
 }
 
-func (s sealer) seal(id string, r Request) ([]byte, error) {
-	plain, err := json.Marshal(r)
+// sealed is what is sealed of a task.
+type sealed struct {
+	Task    string  `json:"task"` // the one that it is for
+	Request Request `json:"request"`
+}
+
+func (s sealer) seal(ctx context.Context, id string, r Request) ([]byte, error) {
+	plain, err := json.Marshal(sealed{Task: id, Request: r})
 	if err != nil {
 		return nil, fmt.Errorf("seal the request: %w", err)
 	}
-	return s.aead.Seal(nil, nil, plain, []byte(id)), nil
+	box, err := s.keeper.Encrypt(ctx, plain)
+	if err != nil {
+		return nil, fmt.Errorf("seal the request: %w", err)
+	}
+	return box, nil
 }
 
-func (s sealer) unseal(id string, sealed []byte) (Request, error) {
-	plain, err := s.aead.Open(nil, nil, sealed, []byte(id))
+func (s sealer) unseal(ctx context.Context, id string, box []byte) (Request, error) {
+	plain, err := s.keeper.Decrypt(ctx, box)
 	if err != nil {
+		return Request{}, fmt.Errorf("unseal the request of task %s: it was sealed with another key, or is damaged: %w", id, err)
+	}
+	var content sealed
+	if err := json.Unmarshal(plain, &content); err != nil {
 		return Request{}, fmt.Errorf("unseal the request of task %s: %w", id, err)
 	}
-	var r Request
-	if err := json.Unmarshal(plain, &r); err != nil {
-		return Request{}, fmt.Errorf("unseal the request of task %s: %w", id, err)
+	if content.Task != id {
+		return Request{}, fmt.Errorf("unseal the request of task %s: it is another task's", id)
 	}
-	return r, nil
+	return content.Request, nil
 }
 
 // digest tells one Data from another, however its members are ordered, and tells nothing else of it.

@@ -82,7 +82,7 @@ func (m *Manager) start(ctx context.Context, id string, data json.RawMessage, re
 	}
 	r := Record{ID: id, Created: anchor.Wall, version: 1, Clock: anchor, Launch: launch}
 	r.State = State{Status: Normal, WantsCallback: request.CallbackURL != ""}
-	if r.Sealed, err = m.sealer.seal(id, request); err != nil {
+	if r.Sealed, err = m.sealer.seal(ctx, id, request); err != nil {
 		return "", m.callersError(err)
 	}
 	if request.TaskID != "" {

@@ -16,11 +16,12 @@ import (
 )
 
 const (
-	cellTakes  = 3 * time.Minute  // at the most
-	frozenFor  = 12 * time.Second // what is frozen and not ended by then goes on
-	pauseTakes = 4 * time.Second
-	steadyFrom = 5 * time.Second
-	goneWithin = 5 * time.Second // the processes of a task that is finished
+	cellTakes   = 3 * time.Minute  // at the most
+	frozenFor   = 12 * time.Second // what is frozen and not ended by then goes on
+	pauseTakes  = 4 * time.Second
+	steadyFrom  = 5 * time.Second
+	goneWithin  = 5 * time.Second  // the processes of a task that is finished
+	spoolWithin = 20 * time.Second // its spool
 )
 
 // result is what came of a cell. Times are in seconds.
@@ -56,12 +57,12 @@ type trial struct {
 	hostMu sync.Mutex
 	host   *product.Host
 
-	task    string
-	paused  time.Duration // by the wall
-	resumed time.Time
-	struck  time.Time
-	victims []processes.Process
-	result  result
+	task     string
+	pausedAt time.Time
+	resumed  time.Time // zero when there was no pause
+	struck   time.Time
+	victims  []processes.Process
+	result   result
 
 	traceMu sync.Mutex
 	trace   []string
@@ -259,11 +260,10 @@ func (t *trial) reach(ctx context.Context) error {
 }
 
 func (t *trial) pause(ctx context.Context, d time.Duration) error {
-	begin := time.Now()
+	t.pausedAt = time.Now()
 	if err := t.now().Tell(ctx, "Pause", t.task); err != nil {
 		return err
 	}
-	t.paused -= time.Duration(begin.UnixNano())
 	return wait(ctx, d)
 }
 
@@ -272,7 +272,6 @@ func (t *trial) resume(ctx context.Context) error {
 		return err
 	}
 	t.resumed = time.Now()
-	t.paused += time.Duration(t.resumed.UnixNano())
 	return nil
 }
 
@@ -389,7 +388,7 @@ func (t *trial) finish(ctx context.Context) error {
 
 // sum is what the task's own account adds up to, less the time that went by. Describe tells times in whole seconds.
 func (t *trial) sum(d product.Description) float64 {
-	sum := d.Result.Videos[0].FileDuration + t.paused.Seconds()
+	sum := d.Result.Videos[0].FileDuration + t.resumed.Sub(t.pausedAt).Seconds()
 	for _, g := range d.Quality.Gaps {
 		sum += g.Seconds
 	}
@@ -418,8 +417,9 @@ func (t *trial) judge(ctx context.Context, d product.Description) error {
 		t.result.problem("the file has %.2f s of sound, Describe says %.2f s", s.seconds, d.Result.Videos[0].FileDuration)
 	}
 	if t.cell.moment.recording() && t.cell.moment != paused {
-		if t.cell.moment == resumed { // before that nothing was to be captured
+		if t.cell.moment == resumed { // what was paused until then was not to be captured
 			s.lost = min(s.lost, t.struck.Sub(t.resumed))
+			s.cut -= t.resumed.Sub(t.pausedAt)
 		}
 		t.result.Lost, t.result.Again = max(0, s.lost.Seconds()), s.again.Seconds()
 		t.hold(s)
@@ -454,14 +454,28 @@ func (t *trial) end(ctx context.Context) error {
 	if len(left) > 0 {
 		t.result.problem("still there %v after the end: %s", goneWithin, strings.Join(left, ", "))
 	}
-	if spools, _ := filepath.Glob(filepath.Join(t.dir, "data", "spool", "*")); len(spools) > 0 && len(t.result.Problems) == 0 {
-		t.result.problem("the spool of a delivered recording is still there")
+	if len(t.result.Problems) == 0 && !t.spoolGone(ctx) {
+		t.result.problem("the spool of a delivered recording is still there %v after the end", spoolWithin)
 	}
 	err := t.now().Close(ctx)
 	if len(t.result.Problems) > 0 {
 		return errors.Join(err, os.WriteFile(filepath.Join(t.dir, "host.log"), []byte(t.now().Log()), 0o600))
 	}
 	return err
+}
+
+// spoolGone waits until nothing is left of the task's spool. The host sees it off once it knows that the worker is gone, which a
+// runtime plugin that was frozen cannot tell before it has been replaced.
+func (t *trial) spoolGone(ctx context.Context) bool {
+	for deadline := time.Now().Add(spoolWithin); ; {
+		spools, _ := filepath.Glob(filepath.Join(t.dir, "data", "spool", "*")) // the pattern is well-formed
+		if len(spools) == 0 {
+			return true
+		}
+		if time.Now().After(deadline) || wait(ctx, 100*time.Millisecond) != nil {
+			return false
+		}
+	}
 }
 
 // leftovers are the processes of the task that outlive it.

@@ -57,6 +57,33 @@ func TestWhatDiesIsReplaced(t *testing.T) {
 	}
 }
 
+// Chrome's process for graphics may die as often as it likes: Chrome has another one within moments, and the page knows nothing
+// of it.
+func TestTheGraphicsProcessDies(t *testing.T) {
+	server, host := servePages(t), serve(t, 1)
+	task := start(t, host, map[string]any{"RecordURL": server.URL("frames.html"), "Width": 640, "Height": 360})
+	for n := range 4 {
+		recorded(t, host, task, time.Duration(n+1)*4*time.Second)
+		killWhere(t, host, func(name, args string) bool {
+			return name == "chromium" && strings.Contains(args, "--type=gpu-process")
+		})
+	}
+	recorded(t, host, task, 20*time.Second)
+	f := stop(t, host, task)
+	r := f.read(t)
+	if n := server.Loads("frames.html"); n != 1 || r.Reloads != 0 {
+		t.Errorf("the page was loaded %d times, and is seen to begin anew %d times", n, r.Reloads)
+	}
+	for _, gap := range r.Gaps {
+		if gap.Milliseconds > 3000 {
+			t.Errorf("no picture for %v ms at %v s", gap.Milliseconds, gap.At)
+		}
+	}
+	if r.PlusHalfFrame == nil || math.Abs(r.PlusHalfFrame.Median) > 80 {
+		t.Errorf("sound against picture %+v", r.PlusHalfFrame)
+	}
+}
+
 // A page that hangs, or dies over and over, is opened again three times; then what there is is delivered, and it is said why.
 func TestAPageThatDiesOverAndOver(t *testing.T) {
 	server, host := servePages(t), serve(t, 1)

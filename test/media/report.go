@@ -39,6 +39,8 @@ type Report struct {
 	// drawn, which the second adds.
 	SoundMinusPicture *Spread `json:"sound_minus_picture_ms,omitempty"`
 	PlusHalfFrame     *Spread `json:"sound_minus_picture_plus_half_frame_ms,omitempty"`
+	// SoundDrift is how much later the sound is in the last third than in the first, by the medians.
+	SoundDrift *float64 `json:"sound_drift_ms,omitempty"`
 
 	// BetweenCuts judges each stretch between two cuts by itself. Without cuts it says the same as the figures above, but for
 	// a first beep that had begun before the file.
@@ -100,6 +102,7 @@ func (r Recording) Report() (Report, error) {
 	report.BetweenCuts.BeepSpacingMax = r.beepSpacing(uncut)
 	report.BetweenCuts.BeepPhaseMax = r.beepPhase(uncut)
 	report.SoundMinusPicture, report.PlusHalfFrame = r.soundMinusPicture()
+	report.SoundDrift = r.soundDrift()
 	return report, nil
 }
 
@@ -200,16 +203,31 @@ func (r Recording) beepPhase(uncut func(from, to time.Duration) bool) *float64 {
 	return new(rounded(worst, 1))
 }
 
-func (r Recording) soundMinusPicture() (found, plusHalfFrame *Spread) {
-	var late, interval []float64
+// late tells for each flash that has a beep how much later that is, in milliseconds.
+func (r Recording) late() (late []float64) {
 	for _, flash := range r.flashes() {
 		if l, ok := r.nearestBeep(flash); ok {
 			late = append(late, milliseconds(l))
 		}
 	}
+	return late
+}
+
+func (r Recording) soundDrift() *float64 {
+	late := r.late()
+	third := len(late) / 3
+	if third == 0 {
+		return nil
+	}
+	return new(rounded(median(late[len(late)-third:])-median(late[:third]), 1))
+}
+
+func (r Recording) soundMinusPicture() (found, plusHalfFrame *Spread) {
+	late := r.late()
 	if len(late) == 0 {
 		return nil, nil
 	}
+	var interval []float64
 	for _, s := range r.steps() {
 		interval = append(interval, milliseconds(s.file))
 	}

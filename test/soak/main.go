@@ -1,6 +1,7 @@
 // Soak makes recordings, one after the other and several at once, on one host, and looks whether the host and its plugins take
 // ever more memory, descriptors and threads, or leave anything behind: `make soak`, for three hours, or SOAK. `make test` runs a
-// short one. The recordings are package synthetic's, so that it is the host that is tried, not Chrome.
+// short one. These recordings are package synthetic's, so that it is the host that is tried, not Chrome. Beside them one
+// recording in a real Chrome lasts as long: its sound may not move against its picture, nor its worker grow.
 package main
 
 import (
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"sync"
 	"time"
 )
 
@@ -27,8 +29,28 @@ func main() {
 	}
 }
 
-// run soaks. A recording in a real Chrome beside it, whose picture and sound are compared, belongs here.
-func run(ctx context.Context, s soak) (err error) {
+// run soaks, with a film beside.
+func run(ctx context.Context, s soak) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var shot error
+	var beside sync.WaitGroup
+	beside.Go(func() {
+		shot = film{length: s.length, looks: s.looks, bars: bars{drift: 20, spacing: 1, growth: 32 << 20}, out: s.out}.shoot(ctx)
+		if shot != nil {
+			cancel()
+		}
+	})
+	err := tasks(ctx, s)
+	if err != nil {
+		cancel()
+	}
+	beside.Wait()
+	return errors.Join(err, shot)
+}
+
+// tasks makes many recordings, and looks at the host.
+func tasks(ctx context.Context, s soak) (err error) {
 	stand, remove, err := s.serve(ctx)
 	if err != nil {
 		return err

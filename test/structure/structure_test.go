@@ -75,7 +75,9 @@ func homes() map[string][]string {
 		"github.com/schollz/progressbar/": {"cmd/recordhost"},
 		"go.etcd.io/bbolt":                {"internal/store/..."},
 		"github.com/standard-webhooks/":   {"internal/callback"},
-		"gocloud.dev":                     {"plugins/storage-blob/..."},
+		"gocloud.dev/blob":                {"plugins/storage-blob/..."},
+		"gocloud.dev/gcerrors":            {"plugins/storage-blob/..."},
+		"gocloud.dev/secrets":             {"internal/task"},
 	}
 }
 

@@ -73,6 +73,9 @@ func try(ctx context.Context, in *synthetic.Installation, c cell) (err error) {
 		return err
 	}
 	e := &experiment{cell: c, stand: stand, until: filepath.Join(stand.Dir, "go"), usual: time.Since(before)}
+	e.receiver = newReceiver(c.moment == "callback")
+	defer e.receiver.Close()
+	defer e.receiver.release() // or Close waits for who is held
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, stand.Abandon())
@@ -89,9 +92,10 @@ func try(ctx context.Context, in *synthetic.Installation, c cell) (err error) {
 // experiment is a cell that is being tried.
 type experiment struct {
 	cell
-	stand *synthetic.Stand
-	until string        // the file that lets the worker go on
-	usual time.Duration // to start the host
+	stand    *synthetic.Stand
+	receiver *receiver
+	until    string        // the file that lets the worker go on
+	usual    time.Duration // to start the host
 
 	task     string
 	statuses []string
@@ -143,6 +147,8 @@ func (e *experiment) scene() scene {
 		return scene{hold: synthetic.Put, before: steps(e.more, e.tell("Stop"))}
 	case "upload, before Commit":
 		return scene{hold: synthetic.Commit, before: steps(e.more, e.tell("Stop"))}
+	case "callback":
+		return scene{before: steps(e.more, e.tell("Stop"), e.called)}
 	}
 	panic("no scene for " + e.moment)
 }
@@ -153,6 +159,7 @@ func (e *experiment) run(ctx context.Context) (err error) {
 	script := synthetic.Script{Manual: s.manual, Hold: s.hold, Until: e.until}
 	e.task, err = e.stand.Start(ctx, map[string]any{
 		"RecordURL": script.URL(), "ManualStart": s.manual, "Width": synthetic.FilmWidth, "Height": synthetic.FilmHeight,
+		"CallbackURL": e.receiver.URL,
 	})
 	if err != nil {
 		return err
@@ -182,7 +189,7 @@ func (e *experiment) run(ctx context.Context) (err error) {
 	if err := e.await(ctx, "it is finished", func(d product.Description) bool { return d.Status == "finished" }); err != nil {
 		return err
 	}
-	return errors.Join(e.result(ctx), e.order(), e.gone(ctx))
+	return errors.Join(e.result(ctx), e.receiver.check(e.task, e.last), e.order(), e.gone(ctx))
 }
 
 // strike brings the fault about, and whoever is held goes on.
@@ -239,7 +246,10 @@ func (e *experiment) replaceHost(ctx context.Context, held synthetic.Moment) err
 	return e.describe(ctx)
 }
 
-func (e *experiment) release() error { return os.WriteFile(e.until, nil, 0o600) }
+func (e *experiment) release() error {
+	e.receiver.release()
+	return os.WriteFile(e.until, nil, 0o600)
+}
 
 // describe asks for the task, and keeps the way of its statuses.
 func (e *experiment) describe(ctx context.Context) (err error) {
@@ -276,6 +286,16 @@ func (e *experiment) more(ctx context.Context) error {
 	}
 	least := e.last.Progress.Recorded + 1
 	return e.await(ctx, fmt.Sprintf("%.1f s are recorded", least), func(d product.Description) bool { return d.Progress.Recorded >= least })
+}
+
+// called waits until the callback has begun.
+func (e *experiment) called(ctx context.Context) error {
+	select {
+	case <-e.receiver.called:
+		return e.describe(ctx)
+	case <-ctx.Done():
+		return fmt.Errorf("nobody is called back: %w", context.Cause(ctx))
+	}
 }
 
 func (e *experiment) tell(action string) func(context.Context) error {

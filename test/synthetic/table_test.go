@@ -28,14 +28,14 @@ stopping               K/F   K/F      K/c             K/d     a/a
 transcode              K/e   K/f      K/c             K/F     a/a
 upload, before Put     K/e   K/f      K/c             K/d     K/g
 upload, before Commit  K/F   K/f      K/c             K/F     K/F
-callback               b/b   b/b      b/b             b/b     b/b
+callback               K/F   K/f      K/c             b/b     b/b
 `
 
 // reasons are why a cell is left out.
 func reasons() map[string]string {
 	return map[string]string{
 		"a": "a worker starts its storage plugin when it delivers: it is not there before",
-		"b": "this release takes no CallbackURL: no task is ever in callback. The worker is gone by then in any case",
+		"b": "the worker has nothing left to do, and has ended or is about to",
 		"c": "the host asks its storage plugin nothing while a recording runs: frozen it is found by its pings, as the runtime plugin is",
 		"d": "the frozen worker is found by its silence, then killed: the cells beside it differ by a few milliseconds of its life",
 		"e": "the worker does not wait for the host here, so a frozen one is as one that is away, which K shows",
