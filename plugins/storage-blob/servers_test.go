@@ -76,7 +76,9 @@ func startVersity(t *testing.T) server {
 	address := freeAddress(t)
 	start(t, proc.Spec{
 		Path: tool(t, "versitygw"),
-		Args: []string{"--access", s3Key, "--secret", s3Secret, "--port", address, "--quiet", "posix", root},
+		Args: []string{
+			"--access", s3Key, "--secret", s3Secret, "--port", address, "--iam-dir", t.TempDir(), "--quiet", "posix", root,
+		},
 		Env:  []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()},
 	}, address)
 	return server{address: address, at: s3At(bucketName, nil)}
