@@ -96,3 +96,11 @@ storage "blob" "files" {
 #     AWS_SECRET_ACCESS_KEY = file("/run/secrets/archive")
 #   }
 # }
+
+# Tencent Cloud: "cos" is its object storage (docs/storage-cos.md; `go run ./test/fakecos` is one to try it with).
+# storage "cos" "lessons" {
+#   bucket     = "lessons-1250000000"
+#   region     = "ap-shanghai"
+#   secret_id  = env("COS_SECRET_ID")
+#   secret_key = env("COS_SECRET_KEY")
+# }

@@ -177,7 +177,7 @@ func (o Options) spec(id string, epoch uint64, made clock.Anchor, r Request) (co
 		dir, main := d.resolve(id, made.Wall)
 		s.Targets = append(s.Targets, control.Target{
 			Storage: storage.Name, Plugin: storage.Plugin, Config: storage.Config, Env: storage.Env, SHA256: storage.SHA256,
-			Dir: dir, Main: main,
+			Dir: dir, Main: main, Settings: d.settings(),
 		})
 	}
 	return s, nil

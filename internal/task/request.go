@@ -51,10 +51,13 @@ type Request struct {
 
 // Destination is one place where the recording is to be kept.
 type Destination struct {
-	Storage string // empty: the default storage
-	Dir     string
-	DirSet  bool   // an empty Dir is meant
-	Name    string // empty: a time stamp
+	Storage  string // empty: that of Plugin, or the default storage
+	Plugin   string // of the storage, where the request names a kind; empty: any
+	Settings string // for that plugin, JSON; empty: none
+	Expires  int64  // Unix seconds at which the store shall delete the recording; zero: never
+	Dir      string
+	DirSet   bool   // an empty Dir is meant
+	Name     string // empty: a time stamp
 }
 
 // parseStart checks Data of Start.

@@ -12,13 +12,16 @@ import (
 // maxName bounds the name of an object, directory and all, in bytes: what the clouds' stores take, less a margin.
 const maxName = 850
 
-// parseTargets reads where the recording is to be kept. Storages for Cos and Vod are not part of this release.
+// parseTargets reads where the recording is to be kept. Of Vod and Cos, Vod alone counts.
 func parseTargets(o object) []Destination {
-	for _, name := range []string{"Vod", "Cos"} {
-		if o.has(name) {
-			o.object(name) // it must be an object, at least
-			o.refuse("%s cannot be used: the %s storage is %s", o.pathOf(name), name, notConfigured)
-		}
+	cos := o.object("Cos") // an object at least, also where it does not count
+	switch {
+	case o.has("Vod"):
+		alone(o, "Vod")
+		return []Destination{parseVod(o.object("Vod"))}
+	case o.has("Cos"):
+		alone(o, "Cos")
+		return []Destination{parseCos(cos)}
 	}
 	if !o.has("Targets") {
 		return []Destination{parseTarget(o)}
@@ -39,13 +42,28 @@ func parseTargets(o object) []Destination {
 	return targets
 }
 
+// alone refuses the members of Output that say otherwise where the recording is to be kept.
+func alone(o object, member string) {
+	for _, name := range []string{"Targets", "Storage", "TargetDir", "TargetName"} {
+		if o.has(name) {
+			o.fail(name, "and %s exclude each other", member)
+		}
+	}
+}
+
 func parseTarget(o object) Destination {
+	d := parseName(o)
+	d.Storage = o.text("Storage")
+	return d
+}
+
+// parseName reads what a recording is to be called.
+func parseName(o object) Destination {
 	dir, name := o.text("TargetDir"), o.text("TargetName")
 	d := Destination{
-		Storage: o.text("Storage"),
-		Dir:     cleanName(o, "TargetDir", dir),
-		DirSet:  dir != "",
-		Name:    cleanName(o, "TargetName", name),
+		Dir:    cleanName(o, "TargetDir", dir),
+		DirSet: dir != "",
+		Name:   cleanName(o, "TargetName", name),
 	}
 	if strings.HasSuffix(name, "/") {
 		o.fail("TargetName", "must name a file")
@@ -89,6 +107,56 @@ func (d Destination) resolve(id string, begin time.Time) (dir, main string) {
 		dir, main = path.Join(dir, folder), file
 	}
 	return dir, main
+}
+
+// settings are what the plugin is told of the request; nil: nothing.
+func (d Destination) settings() []byte {
+	if d.Settings == "" {
+		return nil
+	}
+	return []byte(d.Settings)
+}
+
+// choose finds the storage of a Destination.
+func (o Options) choose(d Destination) (Storage, error) {
+	switch {
+	case d.Storage != "":
+		return o.storage(d.Storage)
+	case d.Plugin == pluginVod:
+		return o.chooseVod(d)
+	case d.Plugin == pluginCos:
+		return o.chooseCos(d)
+	default:
+		return o.storage(o.DefaultStorage)
+	}
+}
+
+// ofPlugin finds the storage that a member of Output stands for, where it names none: the default one if it is of that plugin, else
+// the one that fits what the member says, else the only one.
+func (o Options) ofPlugin(plugin, member string, fits func(Storage) bool) (Storage, error) {
+	if s, err := o.storage(o.DefaultStorage); err == nil && s.Plugin == plugin {
+		return s, nil
+	}
+	var all, fitting []Storage
+	for _, s := range o.Storages {
+		if s.Plugin != plugin {
+			continue
+		}
+		all = append(all, s)
+		if fits(s) {
+			fitting = append(fitting, s)
+		}
+	}
+	switch {
+	case len(fitting) == 1:
+		return fitting[0], nil
+	case len(all) == 1:
+		return all[0], nil
+	case len(all) == 0:
+		return Storage{}, invalidParam("Data.Output.%s cannot be used: the %s storage is %s", member, member, notConfigured)
+	default:
+		return Storage{}, invalidParam("Data.Output.%s does not say which of %d storages is meant, and none of them is the default", member, len(all))
+	}
 }
 
 // storage finds a storage by its name.

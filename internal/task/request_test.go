@@ -104,8 +104,6 @@ func TestStartIsRefused(t *testing.T) {
 		{string(with(`"TaskID":1`)), "Data.TaskID must be a string"},
 		// The output.
 		{string(with(`"Output":[]`)), "Data.Output must be an object"},
-		{string(with(`"Output":{"Cos":{"Bucket":"b"}}`)), "Data.Output.Cos cannot be used: the Cos storage is not configured"},
-		{string(with(`"Output":{"Vod":{}}`)), "Data.Output.Vod cannot be used: the Vod storage is not configured"},
 		{string(with(`"Output":{"Vod":1}`)), "Data.Output.Vod must be an object"},
 		{string(with(`"Output":{"Video":"mp4"}`)), "Data.Output.Video must be an object"},
 		{string(with(`"Output":{"Video":{"Muxer":"hls"}}`)), "not configured"},
@@ -240,6 +238,8 @@ func FuzzStart(f *testing.F) {
 		`{"RecordURL":"https://[::1]:8080/?a=\ud800","TaskID":"a","ManualStart":true,"ReadyTimeout":1e1}`,
 		string(with(`"Output":{"TargetDir":"a/./b","TargetName":"..","Video":{"Fps":1e9}},"Browser":{"Cookies":[{}]}`)),
 		string(with(`"Output":{"Targets":[{"Storage":"other","TargetName":"/x//y.MP4"}],"Video":{"FrameRate":"constant","Crf":20}}`)),
+		string(with(`"Output":{"Vod":{"MediaInfo":{"MediaName":"课","ClassId":1e0,"ExpireTime":"2123-01-01T00:00:00Z"},"SubAppId":"7"}}`)),
+		string(with(`"Output":{"Cos":{"Domain":"h:80","Bucket":"b-1","Region":"r","TargetDir":"/x//y","TargetName":"z.MP4"}}`)),
 		string(with(`"Browser":{"Headers":{"A":1,"A":"x","B":null},"Timezone":"UTC","Locale":"de-AT","DeviceScaleFactor":0.5}`)),
 		string(with(`"Browser":{"Headers":{"A":"x"},"Headers":{"B":"y"},"Cookies":[{"Name":"n","Value":"v","Path":"/"}]}`)),
 	} {

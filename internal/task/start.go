@@ -69,10 +69,15 @@ func (m *Manager) noRoom() error {
 // start makes the task: its intent is stored, then the worker is launched, then the handle is stored.
 func (m *Manager) start(ctx context.Context, id string, data json.RawMessage, request Request) (string, error) {
 	anchor := m.options.Clock.Anchor()
-	for i := range request.Targets { // another default, of a later host, is not what was asked for
-		if request.Targets[i].Storage == "" {
-			request.Targets[i].Storage = m.options.DefaultStorage
+	for i, d := range request.Targets { // another default, of a later host, is not what was asked for
+		s, err := m.options.choose(d)
+		if err != nil {
+			return "", m.callersError(err)
 		}
+		if d.Expires != 0 && d.Expires <= anchor.Wall.Unix() {
+			return "", invalidParam("Data.Output.Vod.MediaInfo.ExpireTime must be in the future")
+		}
+		request.Targets[i].Storage = s.Name
 	}
 	token, hash := control.NewToken()
 	launch := Launch{Runtime: m.options.DefaultRuntime, Epoch: 1, TokenHash: hash}

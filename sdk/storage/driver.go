@@ -19,6 +19,9 @@ import (
 // AlreadyExists (a file of that name is there and may not be overwritten), InvalidArgument, DataLoss (the store's size
 // or checksum is not the file's), FailedPrecondition (something else must be done before), Unavailable (may work when
 // tried again). Drivers do not retry: deliver does, and only what status.Retryable allows.
+//
+// FailedPrecondition about a delivery that is open says that nothing can come of it as it is: its session or keys have expired, or
+// its main file is not there. The delivery is opened anew then, which leads to a State that can be used, and all of it is sent again.
 type Driver interface {
 	// Capabilities says what the store can do. It needs no connection to the store.
 	Capabilities(ctx context.Context) (Capabilities, error)

@@ -29,6 +29,7 @@ type Video struct {
 	Filename     string  `json:"Filename"`
 	FileSize     int64   `json:"FileSize"`
 	FileDuration float64 `json:"FileDuration"` // seconds
+	FileID       string  `json:"FileId"`       // only of VOD
 	FileURL      string  `json:"FileURL"`
 }
 

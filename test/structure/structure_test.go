@@ -78,6 +78,8 @@ func homes() map[string][]string {
 		"gocloud.dev/blob":                {"plugins/storage-blob/..."},
 		"gocloud.dev/gcerrors":            {"plugins/storage-blob/..."},
 		"gocloud.dev/secrets":             {"internal/task"},
+		"github.com/tencentcloud/":        {"plugins/storage-vod/..."},
+		"github.com/tencentyun/":          {"plugins/storage-cos/...", "plugins/storage-vod/..."},
 	}
 }
 
