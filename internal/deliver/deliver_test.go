@@ -53,6 +53,13 @@ func target(name string, d storage.Driver) deliver.Target {
 	return deliver.Target{Name: name, Driver: d, Delivery: storage.Delivery{TaskID: "task", Epoch: 1, Dir: "task", Main: "lesson.mp4"}}
 }
 
+// file delivers a file that is whole from the beginning, and answers when all deliveries have ended.
+func file(ctx context.Context, s *spool.Spool, f spool.File, targets []deliver.Target, o deliver.Options) []deliver.Result {
+	run := deliver.Begin(ctx, s, targets, deliver.Movie{}, o)
+	run.Whole(f)
+	return run.Results()
+}
+
 func calls(m *storagetest.Memory) (methods []string) {
 	for _, c := range m.Calls() {
 		methods = append(methods, c.Method)
@@ -72,16 +79,10 @@ func count(methods []string, method string) (n int) {
 func TestDelivered(t *testing.T) {
 	s, f := recording(t)
 	m := storagetest.NewMemory(storagetest.Options{})
-	o := quick()
-	var mu sync.Mutex
-	delivered := map[string]int64{}
-	o.Progress = func(target string, n int64) {
-		mu.Lock()
-		defer mu.Unlock()
-		delivered[target] = n
-	}
 	targets := []deliver.Target{target("files", m)}
-	got := deliver.File(t.Context(), s, f, targets, o)
+	run := deliver.Begin(t.Context(), s, targets, deliver.Movie{}, quick())
+	run.Whole(f)
+	got := run.Results()
 	want, err := os.ReadFile(f.Extents[0].Path)
 	if err != nil {
 		t.Fatal(err)
@@ -89,12 +90,12 @@ func TestDelivered(t *testing.T) {
 	if len(got) != 1 || got[0].Err != nil || got[0].Location.Size != f.Size || got[0].Target != "files" {
 		t.Fatalf("%+v", got)
 	}
-	if !bytes.Equal(m.Files()["task/lesson.mp4"], want) || delivered["files"] != f.Size {
-		t.Errorf("%d files, told %v", len(m.Files()), delivered)
+	if !bytes.Equal(m.Files()["task/lesson.mp4"], want) || run.Delivered() != f.Size {
+		t.Errorf("%d files, told %d", len(m.Files()), run.Delivered())
 	}
 
 	// Again, as after a crash: nothing is sent.
-	again := deliver.File(t.Context(), s, f, targets, o)
+	again := file(t.Context(), s, f, targets, quick())
 	if again[0].Err != nil || again[0].Location != got[0].Location || count(calls(m), put) != 1 {
 		t.Errorf("%+v after %v", again, calls(m))
 	}
@@ -110,7 +111,7 @@ func TestJournalledBeforeSent(t *testing.T) {
 		}
 		return nil
 	}})
-	if r := deliver.File(t.Context(), s, f, []deliver.Target{target("files", m)}, quick()); r[0].Err != nil {
+	if r := file(t.Context(), s, f, []deliver.Target{target("files", m)}, quick()); r[0].Err != nil {
 		t.Fatal(r[0].Err)
 	}
 	if len(known) != 1 {
@@ -139,7 +140,7 @@ func TestFailures(t *testing.T) {
 			options: storagetest.Options{Before: storagetest.FailFirst("Put", 3, unavailable)}, puts: 4,
 		},
 		"answers that are lost": {
-			options: storagetest.Options{After: storagetest.FailFirst("Commit", 2, unavailable)}, puts: 3,
+			options: storagetest.Options{After: storagetest.FailFirst("Commit", 2, unavailable)}, puts: 1,
 		},
 		"refused": {
 			options: storagetest.Options{Before: storagetest.FailFirst("Open", 1000, status.Errorf(status.PermissionDenied, "no"))},
@@ -174,7 +175,7 @@ func TestFailures(t *testing.T) {
 			if c.change != nil {
 				c.change(&o)
 			}
-			r := deliver.File(t.Context(), s, f, []deliver.Target{target("files", m)}, o)[0]
+			r := file(t.Context(), s, f, []deliver.Target{target("files", m)}, o)[0]
 			if deliver.Code(r.Err) != c.code || c.kind != nil && !errors.Is(r.Err, c.kind) ||
 				errors.Is(r.Err, deliver.ErrGaveUp) != c.gaveUp {
 				t.Errorf("%v, code %q", r.Err, deliver.Code(r.Err))
@@ -220,7 +221,7 @@ func TestWhatTheStoreSaysIsCompared(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, f := recording(t)
 			l := &liar{Memory: storagetest.NewMemory(storagetest.Options{}), change: change}
-			r := deliver.File(t.Context(), s, f, []deliver.Target{target("files", l)}, quick())[0]
+			r := file(t.Context(), s, f, []deliver.Target{target("files", l)}, quick())[0]
 			if r.Err != nil || count(calls(l.Memory), put) != 2 {
 				t.Errorf("%+v after %v", r, calls(l.Memory))
 			}
@@ -236,7 +237,7 @@ func TestTargetsAreIndependent(t *testing.T) {
 	})
 	second := target("good", good)
 	second.Delivery.Main = "again.mp4"
-	r := deliver.File(t.Context(), s, f, []deliver.Target{target("bad", bad), target("good", good), second}, quick())
+	r := file(t.Context(), s, f, []deliver.Target{target("bad", bad), target("good", good), second}, quick())
 	if r[0].Err == nil || r[1].Err != nil || r[2].Err != nil || len(good.Files()) != 2 {
 		t.Errorf("%+v", r)
 	}
@@ -245,22 +246,24 @@ func TestTargetsAreIndependent(t *testing.T) {
 // TestEndOfTheProcess: a worker that is stopped leaves what it began for the one that goes on.
 func TestEndOfTheProcess(t *testing.T) {
 	s, f := recording(t)
-	ctx, cancel := context.WithCancelCause(t.Context())
-	fenced := errors.New("fenced")
+	fenced, reached := errors.New("fenced"), make(chan struct{})
 	m := storagetest.NewMemory(storagetest.Options{Before: func(ctx context.Context, c storagetest.Call) error {
 		if c.Method == put && c.Count == 1 {
-			cancel(fenced)
+			close(reached)
 			<-ctx.Done()
 			return ctx.Err()
 		}
 		return nil
 	}})
 	targets := []deliver.Target{target("files", m)}
-	r := deliver.File(ctx, s, f, targets, quick())[0]
-	if !errors.Is(r.Err, fenced) || count(calls(m), "Abort") != 0 {
+	run := deliver.Begin(t.Context(), s, targets, deliver.Movie{}, quick())
+	run.Whole(f)
+	<-reached
+	run.Stop(fenced)
+	if r := run.Results()[0]; !errors.Is(r.Err, fenced) || count(calls(m), "Abort") != 0 {
 		t.Errorf("%v after %v", r.Err, calls(m))
 	}
-	if r := deliver.File(t.Context(), s, f, targets, quick())[0]; r.Err != nil {
+	if r := file(t.Context(), s, f, targets, quick())[0]; r.Err != nil {
 		t.Error(r.Err)
 	}
 }

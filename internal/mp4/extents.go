@@ -17,6 +17,24 @@ type Extent struct {
 // Extents are bytes that lie in several files, in their order.
 type Extents []Extent
 
+// Slice returns length bytes of them from offset on, or fewer where they end before.
+func (x Extents) Slice(offset, length int64) Extents {
+	var out Extents
+	for _, e := range x {
+		if length <= 0 {
+			break
+		}
+		if offset >= e.Length {
+			offset -= e.Length
+			continue
+		}
+		n := min(e.Length-offset, length)
+		out = append(out, Extent{Path: e.Path, Offset: e.Offset + offset, Length: n})
+		offset, length = 0, length-n
+	}
+	return out
+}
+
 // Open reads them from begin to end. A file that is shorter than its extent is io.ErrUnexpectedEOF.
 func (x Extents) Open() io.ReadCloser { return &extentsReader{rest: x} }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -209,6 +210,10 @@ func (x *Index) Pictures() int { return x.video.len() }
 
 // Bytes returns the size of the media data so far.
 func (x *Index) Bytes() int64 { return x.payload }
+
+// Media returns where the media data lies, in its order. It only grows: a cut takes samples out of the Index, and leaves their
+// bytes where they are.
+func (x *Index) Media() Extents { return slices.Clip(x.extents) }
 
 // ticks turns recorded time into ticks of a track.
 func ticks(t time.Duration, scale int64) int64 {

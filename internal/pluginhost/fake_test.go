@@ -188,6 +188,11 @@ func (store) Check(context.Context) error {
 	return status.Errorf(status.PermissionDenied, "wrong key")
 }
 
+// Put tells of how many pieces it has heard.
+func (store) Put(_ context.Context, _ storage.State, f storage.File) error {
+	return status.Errorf(status.DataLoss, "%d pieces", len(f.Extents))
+}
+
 // rig is a plugin folder whose plugins are this test binary.
 type rig struct {
 	Options

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"github.com/recordhost/recordhost/sdk/runtime"
 	"github.com/recordhost/recordhost/sdk/schema"
 	"github.com/recordhost/recordhost/sdk/status"
+	"github.com/recordhost/recordhost/sdk/storage"
 )
 
 func TestPluginsAreConfiguredAndListed(t *testing.T) {
@@ -490,4 +492,21 @@ func TestNoPlugins(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// TestFileOfManyPieces: ten hours of a recording are stored in one call.
+func TestFileOfManyPieces(t *testing.T) {
+	block := fake("storage")
+	block.Kind = plugin.KindStorage
+	h := newRig(t, "storage-fake").open(t, block)
+	d, err := h.Storage("it")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := storage.File{Name: "lesson.mp4"}
+	for i := range int64(72000) {
+		path := fmt.Sprintf("/var/lib/recordhost/spool/%s/spool/run-0001.mp4", strings.Repeat("x", 64))
+		f.Extents = append(f.Extents, storage.Extent{Path: path, Offset: i << 20, Length: 1 << 19})
+	}
+	wantErr(t, d.Put(t.Context(), storage.State("x"), f), status.DataLoss, "72000 pieces")
 }

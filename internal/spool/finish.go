@@ -41,7 +41,7 @@ func (s *Spool) Finish(end time.Duration, scratch string) (File, error) {
 	}
 	f := File{
 		Extents: append(mp4.Extents{{Path: head, Length: int64(len(movie.Head))}}, movie.Extents...),
-		Size:    movie.Size, Duration: movie.Duration, Pictures: movie.Pictures,
+		Head:    int64(len(movie.Head)), Size: movie.Size, Duration: movie.Duration, Pictures: movie.Pictures,
 	}
 	s.state(record{File: &fileRecord{Size: f.Size, Duration: int64(f.Duration), Pictures: f.Pictures}})
 	return f, nil

@@ -22,6 +22,7 @@ type record struct {
 	End      *endRecord      `json:"end,omitempty"`
 	File     *fileRecord     `json:"file,omitempty"`
 	Delivery *deliveryRecord `json:"delivery,omitempty"`
+	Part     *partRecord     `json:"part,omitempty"`
 }
 
 // runRecord is a run of the encoder: times in nanoseconds of recorded time.
@@ -64,6 +65,12 @@ type fileRecord struct {
 type deliveryRecord struct {
 	Target string `json:"target"`
 	Delivery
+}
+
+// partRecord adds to the last delivery to its target.
+type partRecord struct {
+	Target string `json:"target"`
+	Part
 }
 
 // journal is a file of lines: a CRC-32C in eight hex digits, a space, JSON. A line that a crash cut short ends it.

@@ -65,16 +65,27 @@ const (
 // copied together, so a recording can be finished on a disk that is full.
 type File struct {
 	Extents  mp4.Extents
+	Head     int64 // bytes before the media data
 	Size     int64 // bytes
 	Duration time.Duration
 	Pictures int
 }
 
-// Delivery is where the delivery to one target stands. State and Location belong to package deliver.
+// Delivery is where the delivery to one target stands. What its members hold belongs to package deliver.
 type Delivery struct {
 	Phase    string `json:"phase"`
 	State    []byte `json:"state,omitempty"`
+	Upload   []byte `json:"upload,omitempty"`   // of a file that goes up in parts
 	Location []byte `json:"location,omitempty"` // JSON
+	Parts    []Part `json:"-"`                  // what the store has of it, in the order of AddPart
+}
+
+// Part is a piece of a delivery that the store has confirmed.
+type Part struct {
+	Number int    `json:"number"`
+	Offset int64  `json:"offset"` // from the first byte of the media data; what is before it, the head, counts backwards
+	Length int64  `json:"length"`
+	Note   []byte `json:"note,omitempty"` // JSON: what is to be known of it later
 }
 
 // Facts are what the spool holds.
@@ -113,6 +124,8 @@ type Spool struct {
 	newFile bool     // the directory has an entry that is not synced
 	err     error    // what a sync failed with
 	ballast int64    // bytes that are held back
+	durable int64    // bytes of media data that are on the disk, and the journal's word of it too
+	grown   chan struct{}
 	closed  bool
 }
 
@@ -131,11 +144,12 @@ func Open(dir string, log *slog.Logger) (*Spool, error) {
 	}
 	s := &Spool{
 		dir: dir, log: log, journal: j, wake: make(chan struct{}, 1), stop: make(chan struct{}), newFile: true,
-		facts: Facts{Deliveries: map[string]Delivery{}},
+		facts: Facts{Deliveries: map[string]Delivery{}}, grown: make(chan struct{}),
 	}
 	if err := s.recover(records); err != nil {
 		return nil, errors.Join(err, s.closeFiles())
 	}
+	s.durable = s.index.Bytes()
 	if !s.facts.Ended {
 		if err := s.takeBallast(); err != nil {
 			return nil, errors.Join(err, s.closeFiles())
@@ -261,9 +275,44 @@ func (s *Spool) applyGap(g Gap) error {
 // Mark records a moment. It is on the disk when Mark returns.
 func (s *Spool) Mark(m Mark) error { return s.note(record{Mark: &m}) }
 
-// SetDelivery records where the delivery to a target stands. It is on the disk when SetDelivery returns.
+// SetDelivery records where the delivery to a target stands, which has no parts then: those are added. It is on the disk
+// when SetDelivery returns. What cannot be written is known all the same, as long as the Spool is open.
 func (s *Spool) SetDelivery(target string, d Delivery) error {
-	return s.note(record{Delivery: &deliveryRecord{Target: target, Delivery: d}})
+	d.Parts = nil
+	return s.delivering(true, record{Delivery: &deliveryRecord{Target: target, Delivery: d}})
+}
+
+// AddPart records that the store has a part of the delivery to a target. While there is something to be captured it does not
+// wait for the disk, so that no store's pace becomes the capture's: the line is there with the next fragment's. After the
+// end it is on the disk when AddPart returns. What cannot be written is known all the same, as long as the Spool is open.
+func (s *Spool) AddPart(target string, p Part) error {
+	return s.delivering(false, record{Part: &partRecord{Target: target, Part: p}})
+}
+
+func (s *Spool) delivering(durable bool, r record) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return os.ErrClosed
+	}
+	s.facts.apply(r)
+	return s.journal.append(durable || s.facts.Ended, r)
+}
+
+// Media returns how many bytes of media data are on the disk, with the journal's word that they are, and a channel that is
+// closed when there are more. They are a beginning of what a File has behind its head: nothing takes them back, a cut
+// neither.
+func (s *Spool) Media() (bytes int64, grown <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.durable, s.grown
+}
+
+// MediaExtents returns where length bytes of media data lie from offset on, as far as they are there.
+func (s *Spool) MediaExtents(offset, length int64) mp4.Extents {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.index.Media().Slice(offset, length)
 }
 
 // note journals a record that only states a fact.
@@ -287,6 +336,10 @@ func (f *Facts) apply(r record) {
 		f.Marks = append(f.Marks, *r.Mark)
 	case r.Delivery != nil:
 		f.Deliveries[r.Delivery.Target] = r.Delivery.Delivery
+	case r.Part != nil:
+		d := f.Deliveries[r.Part.Target]
+		d.Parts = append(d.Parts, r.Part.Part)
+		f.Deliveries[r.Part.Target] = d
 	case r.End != nil:
 		f.Ended, f.End = true, time.Duration(r.End.At)
 	case r.File != nil:
@@ -339,10 +392,13 @@ func (s *Spool) sync() error {
 		defer s.mu.Unlock()
 		return s.err
 	}
-	pending, run, newFile := s.pending, s.run, s.newFile
+	pending, run, newFile, media := s.pending, s.run, s.newFile, s.index.Bytes()
 	s.pending, s.newFile = nil, false
 	s.mu.Unlock()
 	err := s.bring(run, pending, newFile)
+	if err == nil && len(pending) > 0 {
+		s.grow(media)
+	}
 	if err == nil && len(pending) > 0 && !s.Facts().Ended {
 		err, pending = s.takeBallast(), nil
 	}
@@ -353,6 +409,15 @@ func (s *Spool) sync() error {
 		s.mu.Unlock()
 	}
 	return err
+}
+
+// grow tells that media data is on the disk.
+func (s *Spool) grow(media int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.durable = media
+	close(s.grown)
+	s.grown = make(chan struct{})
 }
 
 // bring is sync's work. The run's file is not closed meanwhile: whoever closes it has synced before.

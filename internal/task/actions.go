@@ -50,6 +50,8 @@ func (m *Manager) Do(ctx context.Context, action string, data json.RawMessage) (
 		return m.doOne(ctx, data, m.Refresh)
 	case "Stop", "Cancel":
 		return m.doOne(ctx, data, m.Stop)
+	case "RetryUpload":
+		return m.doOne(ctx, data, m.RetryUpload)
 	case "ResendCallback":
 		return m.doOne(ctx, data, m.ResendCallback)
 	case "Describe":

@@ -135,7 +135,7 @@ func (a *actor) await(ctx context.Context, until time.Time) {
 
 // settle forgets the worker of a task that is finished. Only the caller may still have to be told then.
 func (a *actor) settle() {
-	if a.record.State.Status != Finished || !a.record.workerless() || a.worker.launching {
+	if a.record.State.Status != Finished || a.record.State.live() || !a.record.workerless() || a.worker.launching {
 		return
 	}
 	select {
@@ -258,7 +258,7 @@ func (a *actor) dismiss() {
 func (a *actor) retire() {
 	a.dismiss()
 	state := a.record.State
-	if state.StartTime.IsZero() || len(state.Deliveries) > 0 {
+	if state.StartTime.IsZero() || len(state.Deliveries) > 0 && !state.unstored() {
 		if err := os.RemoveAll(a.spec.SpoolDir); err != nil {
 			a.log.Warn("the spool of a finished task was not removed", "err", err)
 		}

@@ -141,6 +141,8 @@ func (a *actor) termOf(now time.Time) term {
 		reason: fmt.Sprintf("said nothing for %v", limit),
 	}
 	switch {
+	case s.Retry != nil:
+		p.shorten(s.Retry.Since, a.options.Engine.UploadGiveUp+t.overdue, "did not upload the recording in time", t.grace)
 	case s.Status.ended():
 		p.shorten(a.worker.released, t.release, fmt.Sprintf("did not end within %v", t.release), t.grace)
 	case s.Status == Canceled && s.StartTime.IsZero() && a.connected():
@@ -165,7 +167,7 @@ func (a *actor) attendLoss(_ context.Context, now time.Time) (time.Time, error) 
 	if err != nil {
 		return time.Time{}, err
 	}
-	if !a.record.State.Status.ended() {
+	if a.record.State.live() {
 		a.dismiss()
 		return now, nil // another one is launched
 	}

@@ -16,6 +16,8 @@ func next(s State, e Event) (State, []Effect, error) {
 	switch what := e.What.(type) {
 	case PauseAsked, ResumeAsked, RefreshAsked, StopAsked:
 		return asked(s, e)
+	case RetryAsked:
+		return retry(s, e.At)
 	case LifetimeOver:
 		if s.Status.ended() || s.Status == Transcode || s.Status == Upload {
 			return s, nil, nil
@@ -103,6 +105,9 @@ func stop(s State, at time.Time) (State, []Effect, error) {
 
 // report applies what the worker told. After the end of the recording there is nothing left to tell.
 func report(s State, at time.Time, r Report) (State, []Effect, error) {
+	if s.Retry != nil {
+		return retryReport(s, r.Body)
+	}
 	if s.Status.ended() {
 		return s, nil, nil
 	}
@@ -141,7 +146,12 @@ func report(s State, at time.Time, r Report) (State, []Effect, error) {
 		s.Deliveries = slices.Clone(b.Deliveries)
 		return end(s, at)
 	case control.Failed:
-		s.Failure = failed(s.Failure, Failure{Code: b.Code, Message: b.Message})
+		f := Failure{Code: b.Code, Message: b.Message}
+		if isUpload(b.Code) {
+			s.Undelivered = failed(s.Undelivered, f)
+		} else {
+			s.Failure = failed(s.Failure, f)
+		}
 	case control.Done:
 		return done(s, at)
 	}
@@ -174,7 +184,7 @@ func started(s State, at time.Time, b control.Started) State {
 
 // done takes the worker's last word. A recording that was begun and neither delivered nor failed is lost.
 func done(s State, at time.Time) (State, []Effect, error) {
-	if !s.StartTime.IsZero() && s.Failure == nil {
+	if !s.StartTime.IsZero() && s.Failure == nil && s.Undelivered == nil {
 		s.Failure = &Failure{Code: CodeWorkerLost, Message: "the worker ended before the recording was delivered"}
 	}
 	return end(s, at)
@@ -191,17 +201,13 @@ const (
 // before anything was recorded, nothing is missing.
 func lost(s State, at time.Time, l WorkerLost) (State, []Effect, error) {
 	f := Failure{Code: l.Code, Message: l.Message}
+	if s.Retry != nil {
+		return retryLost(s, at, f)
+	}
 	if s.Status.ended() || s.Status == Canceled && s.StartTime.IsZero() && !l.Unheard {
 		return unlaunched(s, at, f)
 	}
-	recent := slices.IndexFunc(s.Losses, func(t time.Time) bool { return at.Sub(t) < lossWindow })
-	s.Losses = append(slices.Clone(s.Losses[max(recent, 0):]), at)
-	if recent < 0 {
-		s.Losses = []time.Time{at}
-	}
-	if s.LostAt.IsZero() {
-		s.LostAt = at
-	}
+	s = counted(s, at)
 	if len(s.Losses) <= maxLosses {
 		return s, []Effect{Relaunch{}}, nil
 	}
@@ -213,8 +219,25 @@ func lost(s State, at time.Time, l WorkerLost) (State, []Effect, error) {
 	return s, []Effect{Relaunch{}}, nil
 }
 
+// counted notes that a worker was lost.
+func counted(s State, at time.Time) State {
+	recent := slices.IndexFunc(s.Losses, func(t time.Time) bool { return at.Sub(t) < lossWindow })
+	s.Losses = append(slices.Clone(s.Losses[max(recent, 0):]), at)
+	if recent < 0 {
+		s.Losses = []time.Time{at}
+	}
+	if s.LostAt.IsZero() {
+		s.LostAt = at
+	}
+	return s
+}
+
 // unlaunched ends a task that has no worker and is given none.
 func unlaunched(s State, at time.Time, f Failure) (State, []Effect, error) {
+	if s.Retry != nil {
+		s.Retry = &Retry{Since: s.Retry.Since, Failed: failed(s.Retry.Failed, f)}
+		return retried(s)
+	}
 	if s.Status.ended() {
 		return s, nil, nil
 	}

@@ -26,9 +26,13 @@ func columns() []State {
 	called.Deliveries = []control.Delivery{{Filename: "a.mp4"}}
 	finished := called
 	finished.Status, finished.FinishTime, finished.CallbackError = Finished, at(4), "ECONNREFUSED:refused"
+	unstored := finished
+	unstored.Deliveries, unstored.Undelivered, unstored.CallbackError = nil, &Failure{Code: "UploadFailed", Message: "503"}, ""
+	retrying := unstored
+	retrying.Retry = &Retry{Since: at(5)}
 	out := []State{
 		{Status: Normal}, begun(Recording), begun(Paused), {Status: Canceled, CancelTime: at(2)}, canceled,
-		late(Transcode), late(Upload), called, finished,
+		late(Transcode), late(Upload), called, finished, unstored, retrying,
 	}
 	for i := range out {
 		out[i].Command, out[i].Steering = 4, 3
@@ -50,8 +54,8 @@ func TestCommandsSayWhenTheyWereAsked(t *testing.T) {
 	}
 }
 
-// matrix states what every event does in every status. "canceled*" is canceled before anything was recorded. In a cell
-// stands the new status, if it is another, and what else changes:
+// matrix states what every event does in every status. "canceled*" is canceled before anything was recorded, "finished*" is
+// finished without its upload, "finished**" is that while the upload is tried again. In a cell stands the new status, if it is another, and what else changes:
 //
 //	.        nothing at all            refused  the action is answered with InvalidStatus
 //	send     a command is sent         heard    commands that have taken effect are no longer pending
@@ -60,33 +64,35 @@ func TestCommandsSayWhenTheyWereAsked(t *testing.T) {
 //	again    another worker is launched
 //	start, cancel, stop, finish      the time that is set
 //	files, gap, restart, untold      the member that changes
+//	retry, over, stored              an upload is tried again, no longer tried again, and no longer missing
 const matrix = `
-event           normal       recording       paused          canceled*  canceled        transcode   upload      callback       finished
-Pause           refused      paused,send     .               refused    refused         refused     refused     refused        refused
-Resume          refused      .               rec,send        refused    refused         refused     refused     refused        refused
-Refresh         send         send            send            refused    refused         refused     refused     refused        refused
-Stop            cancel,send  cancel,send     cancel,send     .          .               .           .           .              .
-lifetime-over   cancel,send  cancel,send     cancel,send     .          .               .           .           .              .
-loaded          .            .               .               .          .               .           .           .              .
-started         rec,start    .               .               start      .               .           .           .              .
-paused          heard        paused,heard    heard           heard      heard           heard       heard       .              .
-paused-before   .            .               .               .          .               .           .           .              .
-resumed         heard        heard           rec,heard       heard      heard           heard       heard       .              .
-resumed-before  .            .               .               .          .               .           .           .              .
-refreshed       heard        heard           heard           heard      heard           heard       heard       .              .
-gap             .            gap             gap             gap        gap             gap         gap         .              .
-restart         restart      restart         restart         restart    restart         restart     restart     .              .
-stopping        .            trans,stop      trans,stop      .          trans,stop      .           .           .              .
-whole           .            .               .               .          .               upload      .           .              .
-delivered       .            end,stop,files  end,stop,files  .          end,stop,files  end,files   end,files   .              .
-failed          failed       failed          failed          failed     failed          failed      failed      .              .
-done            end          end,stop,lost   end,stop,lost   end        end,stop,lost   end,lost    end,lost    .              .
-unknown-news    .            .               .               .          .               .           .           .              .
-launch-failed   end,noroom   end,stop,noroom end,stop,noroom end        end,stop,noroom end,noroom  end,noroom  .              .
-worker-lost     again        again           again           end        again           again       again       .              .
-lost-too-often  end,lost     again,lost      again,lost      end        again,lost      again,lost  again,lost  .              .
-call-accepted   .            .               .               .          .               .           .           finish         untold
-call-given-up   .            .               .               .          .               .           .           finish,untold  untold
+event           normal       recording       paused          canceled*  canceled        transcode   upload      callback       finished                    finished*  finished**
+Pause           refused      paused,send     .               refused    refused         refused     refused     refused        refused                     refused    refused
+Resume          refused      .               rec,send        refused    refused         refused     refused     refused        refused                     refused    refused
+Refresh         send         send            send            refused    refused         refused     refused     refused        refused                     refused    refused
+Stop            cancel,send  cancel,send     cancel,send     .          .               .           .           .              .                           .          .
+RetryUpload     refused      refused         refused         refused    refused         refused     refused     refused        refused                     retry,again .
+lifetime-over   cancel,send  cancel,send     cancel,send     .          .               .           .           .              .                           .          .
+loaded          .            .               .               .          .               .           .           .              .                           .          .
+started         rec,start    .               .               start      .               .           .           .              .                           .          .
+paused          heard        paused,heard    heard           heard      heard           heard       heard       .              .                           .          .
+paused-before   .            .               .               .          .               .           .           .              .                           .          .
+resumed         heard        heard           rec,heard       heard      heard           heard       heard       .              .                           .          .
+resumed-before  .            .               .               .          .               .           .           .              .                           .          .
+refreshed       heard        heard           heard           heard      heard           heard       heard       .              .                           .          .
+gap             .            gap             gap             gap        gap             gap         gap         .              .                           .          .
+restart         restart      restart         restart         restart    restart         restart     restart     .              .                           .          .
+stopping        .            trans,stop      trans,stop      .          trans,stop      .           .           .              .                           .          .
+whole           .            .               .               .          .               upload      .           .              .                           .          .
+delivered       .            end,stop,files  end,stop,files  .          end,stop,files  end,files   end,files   .              .                           .          files,stored,over
+failed          failed       failed          failed          failed     failed          failed      failed      .              .                           .          noted
+done            end          end,stop,lost   end,stop,lost   end        end,stop,lost   end,lost    end,lost    .              .                           .          over
+unknown-news    .            .               .               .          .               .           .           .              .                           .          .
+launch-failed   end,noroom   end,stop,noroom end,stop,noroom end        end,stop,noroom end,noroom  end,noroom  .              .                           .          over
+worker-lost     again        again           again           end        again           again       again       .              .                           .          again
+lost-too-often  end,lost     again,lost      again,lost      end        again,lost      again,lost  again,lost  .              .                           .          over
+call-accepted   .            .               .               .          .               .           .           finish         untold                      .          .
+call-given-up   .            .               .               .          .               .           .           finish,untold  untold                      .          .
 `
 
 // whatHappens is the event of each row. The last command which says whether time runs has number 3.
@@ -94,7 +100,8 @@ func whatHappens() map[string]any {
 	before := func(b control.Body) Report { return Report{Applied: 2, Body: b} }
 	after := func(b control.Body) Report { return Report{Applied: 3, Body: b} }
 	return map[string]any{
-		"Pause": PauseAsked{}, "Resume": ResumeAsked{}, "Refresh": RefreshAsked{}, "Stop": StopAsked{}, "lifetime-over": LifetimeOver{},
+		"Pause": PauseAsked{}, "Resume": ResumeAsked{}, "Refresh": RefreshAsked{}, "Stop": StopAsked{},
+		"RetryUpload": RetryAsked{}, "lifetime-over": LifetimeOver{},
 		"loaded": before(control.Loaded{}), "started": before(control.Started{At: time.Unix(9, 0)}),
 		"paused": after(control.Paused{}), "paused-before": before(control.Paused{}),
 		"resumed": after(control.Resumed{}), "resumed-before": before(control.Resumed{}),
@@ -134,6 +141,10 @@ func change(before, after State, effects []Effect, err error) string {
 	add(len(after.Gaps) != len(before.Gaps), "gap")
 	add(after.Restarts != before.Restarts, "restart")
 	add(after.CallbackError != before.CallbackError, "untold")
+	add(before.Undelivered != nil && after.Undelivered == nil, "stored")
+	add(before.Retry == nil && after.Retry != nil, "retry")
+	add(before.Retry != nil && after.Retry == nil, "over")
+	add(before.Retry != nil && after.Retry != nil && before.Retry.Failed == nil && after.Retry.Failed != nil, "noted")
 	add(slices.Contains(effects, Effect(Relaunch{})), "again")
 	if after.Failure != nil && before.Failure == nil {
 		words = append(words, strings.Replace(after.Failure.Code, CodeWorkerLost, "lost", 1))
@@ -166,7 +177,7 @@ func TestTheWholeMatrix(t *testing.T) {
 		}
 		seen++
 		for i, before := range columns() {
-			if string(before.Status) != strings.TrimSuffix(header[i], "*") {
+			if string(before.Status) != strings.TrimRight(header[i], "*") {
 				t.Fatalf("column %d is %s", i, header[i])
 			}
 			want := cells[i]
@@ -228,15 +239,19 @@ func checkStep(t interface{ Errorf(string, ...any) }, before, after State, effec
 	if (after.Status == Finished) != !after.FinishTime.IsZero() {
 		t.Errorf("status %s, FinishTime %v", after.Status, after.FinishTime)
 	}
+	if (before.Retry != nil || after.Retry != nil) && (before.Status != Finished || after.Status != Finished) {
+		t.Errorf("an upload is tried again in %s, then %s", before.Status, after.Status)
+	}
 	ending := !before.Status.ended() && after.Status.ended()
+	retried := before.Retry != nil && after.Retry == nil
 	if ending && (after.Status == Callback) != after.WantsCallback {
 		t.Errorf("it ended in %s, a callback is wanted: %t", after.Status, after.WantsCallback)
 	}
 	want := []Effect(nil)
-	if ending {
+	if ending || retried {
 		want = append(want, Release{})
 	}
-	if ending && after.WantsCallback {
+	if (ending || retried && after.Undelivered == nil) && after.WantsCallback {
 		want = append(want, Call{})
 	}
 	for _, e := range effects {
@@ -250,7 +265,7 @@ func checkStep(t interface{ Errorf(string, ...any) }, before, after State, effec
 			}
 		}
 	}
-	if !reflect.DeepEqual(before.Losses, after.Losses) && !ending {
+	if before.Retry == nil && after.Retry != nil || !reflect.DeepEqual(before.Losses, after.Losses) && !ending {
 		want = append(want, Relaunch{})
 	}
 	if !reflect.DeepEqual(effects, want) {
@@ -353,7 +368,7 @@ func TestFailuresAddUp(t *testing.T) {
 	if code, message = s.failure(); code != "PageCrashed" || message != "three times; UploadFailed: 503" {
 		t.Errorf("after the callback was accepted: %s: %s", code, message)
 	}
-	s.Failure = nil
+	s.Failure, s.Undelivered = nil, nil
 	if code, message = s.failure(); code != "" || message != "" {
 		t.Errorf("nothing failed: %s: %s", code, message)
 	}

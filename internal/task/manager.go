@@ -155,7 +155,7 @@ func (m *Manager) takeUp(ctx context.Context, r Record) error {
 		// The host ended between its intent and the launch: nobody was told of this task.
 		return errors.Join(os.RemoveAll(m.options.spoolOf(r.ID)), m.remove(ctx, r.ID))
 	}
-	if r.State.Status.ended() && r.workerless() {
+	if !r.State.live() && r.workerless() {
 		m.settle(r)
 		return nil
 	}

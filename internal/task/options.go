@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/recordhost/recordhost/internal/callback"
@@ -175,6 +177,11 @@ func (o Options) spec(id string, epoch uint64, made clock.Anchor, r Request) (co
 			return control.Spec{}, err
 		}
 		dir, main := d.resolve(id, made.Wall)
+		if slices.ContainsFunc(s.Targets, func(t control.Target) bool {
+			return t.Storage == storage.Name && t.Dir == dir && t.Main == main
+		}) {
+			return control.Spec{}, invalidParam("Output.Targets name the file %q of storage %q twice", path.Join(dir, main), storage.Name)
+		}
 		s.Targets = append(s.Targets, control.Target{
 			Storage: storage.Name, Plugin: storage.Plugin, Config: storage.Config, Env: storage.Env, SHA256: storage.SHA256,
 			Dir: dir, Main: main, Settings: d.settings(),

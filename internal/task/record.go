@@ -65,7 +65,7 @@ func (l Launch) successor(counted control.Progress) Launch {
 
 // open tells whether an actor is needed: the task is not finished, or its worker may still be there, or its caller is to be told.
 func (r Record) open() bool {
-	return r.State.Status != Finished || !r.workerless() || r.Callback != nil && !r.Callback.Due.IsZero()
+	return r.State.Status != Finished || r.State.live() || !r.workerless() || r.Callback != nil && !r.Callback.Due.IsZero()
 }
 
 // workerless tells that there is no worker.

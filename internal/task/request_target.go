@@ -12,6 +12,9 @@ import (
 // maxName bounds the name of an object, directory and all, in bytes: what the clouds' stores take, less a margin.
 const maxName = 850
 
+// maxTargets is how many places one recording can be kept at.
+const maxTargets = 8
+
 // parseTargets reads where the recording is to be kept. Of Vod and Cos, Vod alone counts.
 func parseTargets(o object) []Destination {
 	cos := o.object("Cos") // an object at least, also where it does not count
@@ -32,8 +35,8 @@ func parseTargets(o object) []Destination {
 		}
 	}
 	items := o.objects("Targets")
-	if len(items) != 1 {
-		o.fail("Targets", "must have one entry: delivery to several storages is %s", notConfigured)
+	if len(items) < 1 || len(items) > maxTargets {
+		o.fail("Targets", "must have 1 to %d entries", maxTargets)
 	}
 	var targets []Destination
 	for _, item := range items {
@@ -155,7 +158,8 @@ func (o Options) ofPlugin(plugin, member string, fits func(Storage) bool) (Stora
 	case len(all) == 0:
 		return Storage{}, invalidParam("Data.Output.%s cannot be used: the %s storage is %s", member, member, notConfigured)
 	default:
-		return Storage{}, invalidParam("Data.Output.%s does not say which of %d storages is meant, and none of them is the default", member, len(all))
+		return Storage{}, invalidParam("Data.Output.%s does not say which of %d storages is meant, and none of them is the default",
+			member, len(all))
 	}
 }
 

@@ -131,8 +131,8 @@ func TestStartIsRefused(t *testing.T) {
 		{string(with(`"Output":{"TargetName":"a/"}`)), "Data.Output.TargetName must name a file"},
 		{string(with(`"Output":{"TargetName":"//"}`)), "Data.Output.TargetName must name a file"},
 		{string(with(`"Output":{"Targets":{}}`)), "Data.Output.Targets must be an array"},
-		{string(with(`"Output":{"Targets":[]}`)), "Data.Output.Targets must have one entry"},
-		{string(with(`"Output":{"Targets":[{},{}]}`)), "Data.Output.Targets must have one entry"},
+		{string(with(`"Output":{"Targets":[]}`)), "Data.Output.Targets must have 1 to 8 entries"},
+		{string(with(`"Output":{"Targets":[{},{},{},{},{},{},{},{},{}]}`)), "Data.Output.Targets must have 1 to 8 entries"},
 		{string(with(`"Output":{"Targets":[1]}`)), "Data.Output.Targets[0] must be an object"},
 		{string(with(`"Output":{"Targets":[null]}`)), "Data.Output.Targets[0] must be an object"},
 		{string(with(`"Output":{"Targets":[{"Storage":1}]}`)), "Data.Output.Targets[0].Storage must be a string"},
@@ -199,6 +199,10 @@ func TestWaysOfWriting(t *testing.T) {
 	}
 	if got, err := parseStart(with(`"Output":{"Targets":[{"Storage":"other","TargetName":"x.mp4"}]}`)); err != nil ||
 		!slices.Equal(got.Targets, []Destination{{Storage: "other", Name: "x.mp4"}}) {
+		t.Errorf("%+v, %v", got.Targets, err)
+	}
+	if got, err := parseStart(with(`"Output":{"Targets":[{},{"Storage":"other","TargetDir":"/a"}]}`)); err != nil ||
+		!slices.Equal(got.Targets, []Destination{{}, {Storage: "other", Dir: "a", DirSet: true}}) {
 		t.Errorf("%+v, %v", got.Targets, err)
 	}
 }

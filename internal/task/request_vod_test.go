@@ -53,7 +53,8 @@ func TestVodIsRefused(t *testing.T) {
 		{`"Vod":{"MediaInfo":{"ExpireTime":1700000000}}`, vod + ".MediaInfo.ExpireTime must be a string"},
 		{`"Vod":{"MediaInfo":{"ClassId":"1"}}`, vod + ".MediaInfo.ClassId must be a whole number"},
 		{`"Vod":{"MediaInfo":{"ClassId":-1}}`, vod + ".MediaInfo.ClassId must be a whole number from 0"},
-		{`"Vod":{"MediaInfo":{"SourceContext":"` + strings.Repeat("x", 251) + `"}}`, vod + ".MediaInfo.SourceContext must not be longer than 250"},
+		{`"Vod":{"MediaInfo":{"SourceContext":"` + strings.Repeat("x", 251) + `"}}`,
+			vod + ".MediaInfo.SourceContext must not be longer than 250"},
 		{`"Vod":{"ProcedureInfo":{"SessionContext":"` + strings.Repeat("x", 1001) + `"}}`,
 			vod + ".ProcedureInfo.SessionContext must not be longer than 1000"},
 		{`"Vod":{"SubAppId":"x"}`, vod + ".SubAppId must be the number of an application"},
@@ -131,8 +132,9 @@ func TestStartOfTheDocumentedVod(t *testing.T) {
 	h := newHost(t, func(o *Options) {
 		o.Storages = append(o.Storages, Storage{Name: "lessons", Plugin: pluginVod, Config: []byte(`{"sub_app_id":1500007120}`)})
 	}, nil)
-	const documented = `{"RecordURL": "https://example.com/","Output":{"Cos":{"Bucket":"webrecord-xxx"},"Vod":{"MediaInfo":{"MediaName":"test",
-		"ExpireTime":%q,"StorageRegion":"ap-shanghai","ClassId":1},"ProcedureInfo":{"Procedure":"","SessionContext":""},"SubAppId":1500007120}}}`
+	const documented = `{"RecordURL": "https://example.com/","Output":{"Cos":{"Bucket":"webrecord-xxx"},"Vod":{"MediaInfo":{
+		"MediaName":"test","ExpireTime":%q,"StorageRegion":"ap-shanghai","ClassId":1},"ProcedureInfo":{"Procedure":"","SessionContext":""},
+		"SubAppId":1500007120}}}`
 	_, err := h.Do(context.Background(), "Start", data(documented, "2023-10-01T10:00:00Z"))
 	if message := wantCode(t, err, CodeInvalidParam); message != "Data.Output.Vod.MediaInfo.ExpireTime must be in the future" {
 		t.Error(message)

@@ -25,6 +25,7 @@ type State struct {
 	Pending []control.Command
 
 	Failure       *Failure // what failed for good: the code of the first thing, and the text of all
+	Undelivered   *Failure // why not every target has the recording; the spool is kept then
 	CallbackError string   // why the caller could not be told
 	Deliveries    []control.Delivery
 	Gaps          []control.Gap
@@ -36,6 +37,34 @@ type State struct {
 	LostAt time.Time
 	// Salvage: no further worker opens the page. What was recorded is made whole and delivered.
 	Salvage bool
+
+	// Retry is set while the upload of a finished task is tried again.
+	Retry *Retry `json:",omitempty"`
+}
+
+// Retry is an upload that is tried again.
+type Retry struct {
+	Since  time.Time
+	Failed *Failure // what its workers told so far
+}
+
+// live tells whether there is work for a worker.
+func (s State) live() bool { return !s.Status.ended() || s.Retry != nil }
+
+// unstored tells whether an upload has failed that can be tried again.
+func (s State) unstored() bool {
+	if s.Undelivered != nil {
+		return true
+	}
+	return s.Failure != nil && len(s.Deliveries) == 0 && (s.Failure.Code == codeDiskFull || isUpload(s.Failure.Code))
+}
+
+// codeDiskFull is the code under which a worker tells that the recording's own disk takes nothing more.
+const codeDiskFull = "DiskFull"
+
+// isUpload tells whether a worker's code says that the recording is whole, and a storage does not have it.
+func isUpload(code string) bool {
+	return code == "UploadFailed" || code == "UploadDenied" || code == "TargetExists"
 }
 
 // latest is the time of the last thing that is known to have happened: nothing happens before it.
@@ -49,7 +78,7 @@ func (s State) latest() time.Time {
 
 // salvage says that a worker that is launched now is not to open the page.
 func (s State) salvage() bool {
-	return s.Salvage || s.Status == Transcode || s.Status == Upload || s.Status == Canceled
+	return s.Salvage || s.Status == Transcode || s.Status == Upload || s.Status == Canceled || s.Retry != nil
 }
 
 // Failure is why a task failed.
@@ -64,7 +93,7 @@ type Event struct {
 	What any // one of the types below
 }
 
-// The first four come from the caller, Report from the worker, the others from the host itself.
+// The first five come from the caller, Report from the worker, the others from the host itself.
 type (
 	// PauseAsked is the action Pause.
 	PauseAsked struct{}
@@ -74,6 +103,8 @@ type (
 	RefreshAsked struct{}
 	// StopAsked is the action Stop.
 	StopAsked struct{}
+	// RetryAsked is the action RetryUpload.
+	RetryAsked struct{}
 
 	// Report is what the worker told.
 	Report struct {
@@ -114,14 +145,18 @@ type (
 // failure is what the document says of what went wrong. The callback's failure does not hide an earlier one.
 func (s State) failure() (code, message string) {
 	const given = "Callback failed even all tries. last error message:"
+	f := s.Failure
+	if s.Undelivered != nil {
+		f = failed(f, *s.Undelivered)
+	}
 	switch {
-	case s.Failure == nil && s.CallbackError == "":
+	case f == nil && s.CallbackError == "":
 		return "", ""
-	case s.Failure == nil:
+	case f == nil:
 		return CodeCallbackFailed, given + s.CallbackError
 	case s.CallbackError == "":
-		return s.Failure.Code, s.Failure.Message
+		return f.Code, f.Message
 	default:
-		return s.Failure.Code, s.Failure.Message + "; " + given + s.CallbackError
+		return f.Code, f.Message + "; " + given + s.CallbackError
 	}
 }

@@ -69,7 +69,7 @@ func (a *actor) begin(token string) func(context.Context) {
 func (a *actor) resume(ctx context.Context) {
 	l := a.record.Launch
 	switch {
-	case a.record.State.Status.ended():
+	case !a.record.State.live():
 		a.worker.released = a.now()
 	case l.Handle == nil || l.Over:
 		a.worker.relaunch = a.now()

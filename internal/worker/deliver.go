@@ -5,8 +5,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/recordhost/recordhost/internal/control"
 	"github.com/recordhost/recordhost/internal/deliver"
@@ -16,36 +18,115 @@ import (
 	"github.com/recordhost/recordhost/sdk/storage"
 )
 
-// deliver stores the file at every target and, once all have confirmed it, removes the local copy.
+// outbox is the delivery of a recording, which goes on beside the capture from when there is something to be recorded.
+type outbox struct {
+	plugins *pluginhost.Host
+	run     *deliver.Run
+}
+
+// send begins to deliver what is in the spool and what comes into it. It waits for nobody: the plugins come up meanwhile.
+func (r *recording) send() (err error) {
+	if r.outbox != nil {
+		return nil
+	}
+	o := &outbox{}
+	ctx := context.Background()
+	if o.plugins, err = r.openPlugins(ctx); err != nil {
+		return err
+	}
+	targets, err := r.targets(o.plugins)
+	if err != nil {
+		o.close(ctx, r.log)
+		return err
+	}
+	o.run = deliver.Begin(ctx, r.spool, targets, r.cargo(), deliver.Options{GiveUp: r.spec.UploadGiveUp, Log: r.log})
+	r.outbox = o
+	return nil
+}
+
+// sendEarly is send while there is still time: what fails is tried again when the recording is whole.
+func (r *recording) sendEarly() {
+	if err := r.send(); err != nil {
+		r.log.Warn("the recording cannot be delivered yet", "err", err)
+	}
+}
+
+// cargo is what the recording is delivered as.
+func (*recording) cargo() deliver.Cargo { return deliver.Movie{} }
+
+// delivered is how many bytes all stores together have confirmed.
+func (o *outbox) delivered() int64 {
+	if o == nil {
+		return 0
+	}
+	return o.run.Delivered()
+}
+
+// close ends what still runs and leaves all as it is: whoever goes on with the spool goes on with the delivery.
+func (o *outbox) close(ctx context.Context, log *slog.Logger) {
+	if o == nil {
+		return
+	}
+	if o.run != nil {
+		o.run.Stop(errOver)
+	}
+	if err := o.plugins.Close(ctx); err != nil {
+		log.Warn("a storage plugin did not end as it should", "err", err)
+	}
+}
+
+// discard removes what a recording that came to nothing has left in the stores.
+func (o *outbox) discard(ctx context.Context) {
+	if o != nil {
+		o.run.Discard(ctx)
+	}
+}
+
+// deliver waits until every target has the file and, once all have confirmed it, removes the local copy. What some of them
+// have stays there when others fail, and the local copy stays too.
 func (r *recording) deliver(ctx context.Context, file spool.File) error {
-	plugins, err := r.openPlugins(ctx)
-	if err != nil {
-		return &failure{"UploadFailed", err}
-	}
-	defer func() {
-		if err := plugins.Close(ctx); err != nil {
-			r.log.Warn("a storage plugin did not end as it should", "err", err)
-		}
-	}()
-	targets, err := r.targets(plugins)
-	if err != nil {
-		return &failure{"UploadFailed", err}
-	}
-	results := deliver.File(ctx, r.spool, file, targets, deliver.Options{GiveUp: r.spec.UploadGiveUp, Log: r.log})
-	if errors.Is(context.Cause(ctx), errOver) { // another worker may be at the spool
-		return errOver
-	}
-	deliveries, err := r.confirmed(file, results)
+	results, err := r.store(ctx, file)
 	if err != nil {
 		return err
 	}
-	r.delivered = file.Size * int64(len(deliveries))
+	deliveries, failure := r.confirmed(file, results)
+	if len(deliveries) == 0 {
+		return failure
+	}
 	r.report()
+	if failure != nil {
+		r.fail(failure)
+	}
 	r.emit(control.Delivered{Deliveries: deliveries})
+	if failure != nil {
+		return nil
+	}
 	if err := r.spool.Remove(); err != nil {
 		r.log.Warn("the spool of a delivered recording was not removed", "err", err)
 	}
 	return nil
+}
+
+// store waits for the end of the deliveries.
+func (r *recording) store(ctx context.Context, file spool.File) ([]deliver.Result, error) {
+	if err := r.send(); err != nil {
+		return nil, &failure{"UploadFailed", err}
+	}
+	run := r.outbox.run
+	run.Whole(file)
+	report := time.NewTicker(reportEvery)
+	defer report.Stop()
+	for {
+		select {
+		case <-run.Done():
+			return run.Results(), nil
+		case <-report.C:
+			r.report()
+		case <-ctx.Done(): // another worker may be at the spool
+			run.Stop(context.Cause(ctx))
+			return nil, context.Cause(ctx) //nolint:wrapcheck // errOver
+		}
+	}
 }
 
 // openPlugins starts the storage plugins of the targets. They are this worker's own, so that no host's end cuts an upload.
@@ -101,21 +182,28 @@ func (r *recording) targets(plugins *pluginhost.Host) ([]deliver.Target, error) 
 	return targets, nil
 }
 
-// confirmed turns what the stores have confirmed into the host's terms. One target that failed fails the recording; what
-// the others hold stays there.
-func (r *recording) confirmed(file spool.File, results []deliver.Result) ([]control.Delivery, error) {
-	var deliveries []control.Delivery
+// confirmed turns what the stores have confirmed into the host's terms, and what has failed into one failure.
+func (r *recording) confirmed(file spool.File, results []deliver.Result) (deliveries []control.Delivery, failed error) {
+	var code string
+	var errs []error
 	for i, result := range results {
 		if result.Err != nil {
-			return nil, &failure{deliver.Code(result.Err), fmt.Errorf("storage %q: %w", result.Target, result.Err)}
+			if code == "" {
+				code = deliver.Code(result.Err)
+			}
+			errs = append(errs, fmt.Errorf("storage %q: %w", result.Target, result.Err))
+			continue
 		}
 		deliveries = append(deliveries, control.Delivery{
 			Storage: result.Target, Filename: r.spec.Targets[i].Main, Size: result.Location.Size,
 			Duration: file.Duration, ID: result.Location.ID, URL: result.Location.URL,
 		})
 	}
-	if len(deliveries) == 0 {
+	switch {
+	case len(results) == 0:
 		return nil, &failure{"UploadFailed", errors.New("the recording has no target")}
+	case len(errs) > 0:
+		return deliveries, &failure{code, errors.Join(errs...)}
 	}
 	return deliveries, nil
 }

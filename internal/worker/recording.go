@@ -50,7 +50,7 @@ type recording struct {
 	begun          bool // there is something to be recorded, by this worker or one before
 	outage         *outage
 	faults         faults
-	delivered      int64
+	outbox         *outbox // nil before there is something to be recorded
 }
 
 func newRecording(client *control.Client, parts Parts, log *slog.Logger) *recording {
@@ -78,6 +78,9 @@ func (r *recording) run(ctx context.Context) (err error) {
 	}
 	file, err := r.finish(ctx, reason)
 	if err != nil {
+		if !r.refused() {
+			r.outbox.discard(ctx)
+		}
 		return err
 	}
 	return r.deliver(ctx, file)
@@ -132,6 +135,7 @@ func (r *recording) takeOver(left spool.Left) {
 	}
 	r.emit(control.Started{At: began}) // the one before may not have come to say so; the host takes the first
 	r.emit(control.Restart{What: "worker", Cause: "the one before was lost"})
+	r.sendEarly()
 }
 
 // untilRefused answers a context for what follows the capture: it is finished and delivered, whatever ended it, unless the
@@ -218,6 +222,7 @@ func (r *recording) begin(ctx context.Context) error {
 		return nil
 	}
 	r.begun = true
+	r.sendEarly()
 	r.emit(control.Started{At: at})
 	r.tellPage(ctx, "recording")
 	return nil
@@ -348,6 +353,7 @@ func (r *recording) cleanUp() {
 		r.encoder.Stop()
 	}
 	r.stage.close(context.Background(), r.log)
+	r.outbox.close(context.Background(), r.log)
 	if r.screen != nil {
 		r.screen.Close()
 	}

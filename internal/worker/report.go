@@ -102,7 +102,7 @@ func (r *recording) emit(event control.Body) {
 
 // report gives the host the latest figures.
 func (r *recording) report() {
-	p := control.Progress{Delivered: r.delivered}
+	p := control.Progress{Delivered: r.outbox.delivered()}
 	if r.screen != nil {
 		s := r.screen.Stats()
 		p.Recorded, p.Silent, p.Frames = s.Recorded, s.Silent, s.Sent

@@ -48,6 +48,10 @@ func Serve[C, D any](def Definition[C, D], glue func(driver func() (D, error)) g
 	}
 }
 
+// maxCall is how many bytes a call's arguments may have. A recording of ten hours is stored with some 72000 pieces, each with
+// its path; gRPC's own limit is 4 MiB.
+const maxCall = 64 << 20
+
 // serve runs go-plugin's server and waits for all that was begun.
 func serve(set goplugin.PluginSet, stderr io.Writer) {
 	stop := &stopper{}
@@ -67,7 +71,7 @@ func serve(set goplugin.PluginSet, stderr io.Writer) {
 		HandshakeConfig:  Handshake(),
 		VersionedPlugins: map[int]goplugin.PluginSet{Protocol: set},
 		GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {
-			server := grpc.NewServer(append(opts, grpc.ChainUnaryInterceptor(calls.pass))...)
+			server := grpc.NewServer(append(opts, grpc.ChainUnaryInterceptor(calls.pass), grpc.MaxRecvMsgSize(maxCall))...)
 			stop.use(server)
 			return server
 		},

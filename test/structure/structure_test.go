@@ -36,7 +36,7 @@ func table() []row {
 		{"internal/clock", nil},
 		{"internal/config", []string{"internal/callback", "sdk/schema"}},
 		{"internal/control/...", []string{"internal/clock", "internal/scratch"}},
-		{"internal/deliver", []string{"internal/spool", "internal/pluginhost", "sdk/status", "sdk/storage"}},
+		{"internal/deliver", []string{"internal/mp4", "internal/spool", "internal/pluginhost", "sdk/status", "sdk/storage"}},
 		{"internal/doctor", []string{"internal/browser"}},
 		{"internal/encode", []string{"internal/mp4", "sdk/proc"}},
 		{"internal/host", []string{
