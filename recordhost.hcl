@@ -30,6 +30,10 @@ api {
 
   # Web pages of these origins may call the API from a browser: "https://example.com", or "*" for all.
   # cors_origins = []
+
+  # An EncryptKey of 32 hexadecimal digits stands for 16 bytes. true: its first 16 characters are the key, as with callers that have
+  # always served these to their players.
+  # legacy_encrypt_key = false
 }
 
 # How recordings are made.

@@ -52,6 +52,9 @@ type API struct {
 	Listen      string   // host:port, on a loopback address
 	PathPrefix  string   // "" or "/record"
 	CORSOrigins []string // what Access-Control-Allow-Origin may answer; "*" stands for all
+
+	// LegacyEncryptKey reads an EncryptKey of 32 hexadecimal digits as the original does: its first 16 characters are the key.
+	LegacyEncryptKey bool
 }
 
 // Engine is the block engine: how recordings are made.

@@ -110,6 +110,17 @@ func onOff(name string, to *bool) field {
 	}}
 }
 
+// boolean is true or false.
+func boolean(name string, to *bool) field {
+	return field{name, func(v cty.Value) error {
+		if v.Type() != cty.Bool {
+			return fmt.Errorf("%s must be true or false", name)
+		}
+		*to = v.True()
+		return nil
+	}}
+}
+
 // path is a file or folder; a relative one counts from dir.
 func path(name string, to *string, dir string) field {
 	return field{name, func(v cty.Value) error {

@@ -178,6 +178,7 @@ func (r *reader) apiFields() []field {
 			"nothing else is served without authentication", loopback),
 		text("path_prefix", &a.PathPrefix, `a path such as "/record"`, goodPrefix),
 		texts("cors_origins", &a.CORSOrigins, `origins such as "https://example.com", or "*"`, goodOrigin),
+		boolean("legacy_encrypt_key", &a.LegacyEncryptKey),
 	}
 }
 

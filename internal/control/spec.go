@@ -48,7 +48,7 @@ type Spec struct {
 
 // Video says how to encode.
 type Video struct {
-	Muxer             string        // "mp4"
+	Muxer             string        // "mp4" or "hls"
 	FPS               int           // 1 to 60
 	CRF               int           // 1 to 51; zero: the encoder's default
 	Bitrate           int64         // bit/s; zero: by quality
@@ -56,6 +56,11 @@ type Video struct {
 	SegmentDuration   time.Duration // of HLS; zero: the default
 	Preset            string        // of libx264; empty: the encoder's default
 	AudioBitrate      int64         // bit/s; zero: the encoder's default
+
+	// Key encrypts HLS segments with AES-128: 16 bytes, or nil for none. It is here, in the sealed request that this is made of,
+	// in the worker's memory, and nowhere else.
+	Key    []byte
+	KeyURL string // where players fetch it; may hold secrets in its query
 }
 
 // Browser says how the browser looks to the page.
@@ -98,6 +103,21 @@ func (s Spec) GoString() string { return s.String() }
 
 // LogValue is String.
 func (s Spec) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// String names the form and keeps the key.
+func (v Video) String() string {
+	encrypted := ""
+	if v.Key != nil {
+		encrypted = ", encrypted"
+	}
+	return fmt.Sprintf("%s at %d fps%s", v.Muxer, v.FPS, encrypted)
+}
+
+// GoString is String.
+func (v Video) GoString() string { return v.String() }
+
+// LogValue is String.
+func (v Video) LogValue() slog.Value { return slog.StringValue(v.String()) }
 
 // String tells how much there is, and keeps it.
 func (b Browser) String() string {

@@ -33,6 +33,8 @@ func specToWire(s Spec) *controlv1.Spec {
 			SegmentDuration:   durationpb.New(s.Video.SegmentDuration),
 			Preset:            s.Video.Preset,
 			AudioBitrate:      s.Video.AudioBitrate,
+			Key:               s.Video.Key,
+			KeyUrl:            s.Video.KeyURL,
 		},
 		Browser: &controlv1.Browser{
 			Headers:           s.Browser.Headers,
@@ -88,6 +90,8 @@ func specFromWire(w *controlv1.Spec) Spec {
 			SegmentDuration:   video.GetSegmentDuration().AsDuration(),
 			Preset:            video.GetPreset(),
 			AudioBitrate:      video.GetAudioBitrate(),
+			Key:               video.GetKey(),
+			KeyURL:            video.GetKeyUrl(),
 		},
 		Browser: Browser{
 			Headers:           browser.GetHeaders(),

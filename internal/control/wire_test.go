@@ -135,12 +135,13 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 		Browser: Browser{
 			Headers: map[string]string{"Authorization": secret}, Cookies: []Cookie{{Name: "session", Value: secret}},
 		},
+		Video:   Video{Key: []byte(secret), KeyURL: "https://example.com/?token=" + secret},
 		Targets: []Target{{Config: []byte(secret), Env: map[string]string{"KEY": secret}, Settings: []byte(secret)}},
 	}
 	boot := Bootstrap{TaskID: "t", Epoch: 1, Token: secret}
 	var log strings.Builder
 	logger := slog.New(slog.NewTextHandler(&log, nil))
-	for _, v := range []any{spec, spec.Browser, spec.Browser.Cookies, spec.Targets[0], spec.Targets, boot} {
+	for _, v := range []any{spec, spec.Video, spec.Browser, spec.Browser.Cookies, spec.Targets[0], spec.Targets, boot} {
 		logger.Info("x", "v", v)
 		for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
 			if text := fmt.Sprintf(format, v); strings.Contains(text, secret) {

@@ -41,12 +41,17 @@ func digestFor(checksum string) *digest {
 	}
 }
 
+// text is the checksum as a store tells it, without its kind.
+func (d *digest) text() string {
+	if sum, ok := d.Hash.(hash.Hash64); ok {
+		return strconv.FormatUint(sum.Sum64(), 10)
+	}
+	return hex.EncodeToString(d.Sum(nil))
+}
+
 // compare compares what was computed with what the store says.
 func (d *digest) compare(checksum string) error {
-	got := hex.EncodeToString(d.Sum(nil))
-	if sum, ok := d.Hash.(hash.Hash64); ok {
-		got = strconv.FormatUint(sum.Sum64(), 10)
-	}
+	got := d.text()
 	_, want, _ := strings.Cut(checksum, ":")
 	if !strings.EqualFold(got, want) {
 		return status.Errorf(status.DataLoss, "the store's %s is %s, that of the local bytes %s", d.kind, want, got)
@@ -131,4 +136,29 @@ func opened(x []storage.Extent) io.ReadCloser {
 		local = append(local, mp4.Extent(e))
 	}
 	return local.Open()
+}
+
+// Checksums are those of some bytes, of every kind that a store may tell of them.
+type Checksums []string
+
+// ChecksumsOf computes them.
+func ChecksumsOf(b []byte) Checksums {
+	var all Checksums
+	for _, kind := range []string{"crc64", "md5", "sha256"} {
+		d := digestFor(kind)
+		_, _ = d.Write(b) // never fails
+		all = append(all, kind+":"+d.text())
+	}
+	return all
+}
+
+// Match compares what a store tells with what was computed. A kind that is not known here matches. What differs is DataLoss.
+func (c Checksums) Match(checksum string) error {
+	kind, _, _ := strings.Cut(checksum, ":")
+	for _, known := range c {
+		if strings.HasPrefix(known, kind+":") && !strings.EqualFold(known, checksum) {
+			return status.Errorf(status.DataLoss, "the store's checksum is %s, that of the local bytes %s", checksum, known)
+		}
+	}
+	return nil
 }

@@ -20,6 +20,10 @@ type Options struct {
 	Preset       string // of x264: ultrafast to medium; empty: the default
 	AudioBitrate int64  // bits a second; zero: the default
 
+	// Segment is how far pictures are apart, in recorded time, where decoding can begin, and where it begins nowhere else: what is
+	// made will be cut there. The last may be closer. Zero: an interval of the encoder's own, which is not kept exactly.
+	Segment time.Duration
+
 	// Memory bounds the bytes of pictures that are kept; zero: 96 MiB. Four pictures are always kept.
 	Memory int64
 
@@ -44,7 +48,7 @@ const (
 	lookAhead = 5
 	bFrames   = 3
 
-	// fragment is the length of a fragment, keyInterval the time between pictures where decoding can begin.
+	// fragment is the length of a fragment, keyInterval the time between pictures where decoding can begin, as a rule.
 	fragment    = 500 * time.Millisecond
 	keyInterval = 2 * time.Second
 )
@@ -61,6 +65,8 @@ func (o *Options) check() error {
 		return fmt.Errorf("crf %d is not within 0 and 51", o.CRF)
 	case o.Bitrate < 0 || o.AudioBitrate < 0:
 		return errors.New("a negative bit rate")
+	case o.Segment < 0 || o.Segment > 0 && o.Segment < time.Second/2:
+		return fmt.Errorf("segments of %v", o.Segment)
 	case o.CRF > 0 && o.Bitrate > 0:
 		return errors.New("both a quality and a bit rate")
 	}
@@ -131,10 +137,26 @@ func (o *Options) pictures() []string {
 		"-c:v", "libx264", "-preset", preset, "-pix_fmt", "yuv420p", "-threads:v", strconv.Itoa(o.threads()),
 		"-bf", strconv.Itoa(bFrames), "-b_strategy", "0", "-b-pyramid", "none", "-rc-lookahead", strconv.Itoa(lookAhead),
 		"-mbtree", "1", "-8x8dct", "0",
-		"-sc_threshold", "0", "-g", strconv.Itoa(int(keyInterval/time.Second) * o.FPS * 10), "-forced-idr", "1",
-		"-force_key_frames", fmt.Sprintf("expr:if(isnan(prev_forced_t),1,gte(t,prev_forced_t+%d))", keyInterval/time.Second),
+		"-sc_threshold", "0", "-g", strconv.Itoa(int(o.keyInterval().Seconds() * float64(o.FPS) * 10)), "-forced-idr", "1",
+		"-force_key_frames", o.keyFrames(),
 		"-color_range", "tv", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709",
 	}, o.rate()...)
+}
+
+// keyInterval is the time between pictures where decoding can begin.
+func (o *Options) keyInterval() time.Duration {
+	if o.Segment > 0 {
+		return o.Segment
+	}
+	return keyInterval
+}
+
+// keyFrames is the expression by which ffmpeg knows them.
+func (o *Options) keyFrames() string {
+	if o.Segment > 0 {
+		return keyFrames
+	}
+	return fmt.Sprintf("expr:if(isnan(prev_forced_t),1,gte(t,prev_forced_t+%d))", keyInterval/time.Second)
 }
 
 func (o *Options) rate() []string {

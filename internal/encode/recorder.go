@@ -84,6 +84,7 @@ func New(o Options, out Output) (*Recorder, error) {
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
+	r.w.keys.every = o.Segment
 	ctx, cancel := context.WithCancelCause(context.Background())
 	r.cancel = cancel
 	go r.work(ctx)
@@ -127,6 +128,14 @@ func (r *Recorder) nudge() {
 	case r.wake <- struct{}{}:
 	default:
 	}
+}
+
+// Key has decoding be able to begin with the first picture at or after a recorded time, and a segment begin there, where there
+// are segments: something is missing before it.
+func (r *Recorder) Key(at time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.w.keys.ask(at)
 }
 
 // Finish ends the stream and waits until all of it is with the Output; also where an ffmpeg fails on the way. When ctx

@@ -57,6 +57,8 @@ type window struct {
 	soundAny   bool
 
 	lost []time.Duration // pictures given up that ffmpeg was fed and has not given back
+
+	keys keys
 }
 
 // item is a picture, or a piece of sound.
@@ -87,6 +89,7 @@ func (w *window) video(pts time.Duration, data []byte) bool {
 	if oldest, ok := w.oldestWaiting(); ok && pts-oldest > maxWait {
 		return false
 	}
+	w.begin(pts)
 	same := w.newest != nil && bytes.Equal(w.newest.data, data)
 	if !same {
 		p := w.buffer()
@@ -104,11 +107,23 @@ func (w *window) video(pts time.Duration, data []byte) bool {
 	return true
 }
 
+// begin begins segments before a picture that would be late for it, each with what is to be seen there.
+func (w *window) begin(pts time.Duration) {
+	for w.newest != nil {
+		at, ok := w.keys.missed(pts)
+		if !ok {
+			return
+		}
+		w.pushPicture(w.newest, at)
+	}
+}
+
 // pushPicture adds an item for p.
 func (w *window) pushPicture(p *picture, pts time.Duration) {
 	if w.lastPTS >= 0 {
 		pts = max(pts, w.lastPTS+closest)
 	}
+	pts = w.keys.stamp(pts)
 	w.lastPTS = pts
 	p.refs++
 	w.items = append(w.items, item{pic: p, pts: pts})
@@ -391,6 +406,13 @@ func (w *window) owed(sound int64) (lost time.Duration, count int) {
 	if !ok && w.newest != nil { // a page that stands still: begin with what it shows
 		first = max(w.soundTime(sound), w.lastPTS+repeatStep)
 		w.pushPicture(w.newest, first)
+	}
+	for i := range w.items {
+		if w.items[i].pic != nil {
+			first = w.keys.first(w.items[i].pts)
+			w.items[i].pts = first
+			break
+		}
 	}
 	if count > 0 {
 		lost = max(0, first-w.lost[0])

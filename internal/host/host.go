@@ -142,12 +142,14 @@ func (h *Host) taskOptions(started []pluginhost.Status) (task.Options, error) {
 			Sandbox: c.Engine.Sandbox, PageTimeout: c.Engine.PageTimeout, ResumeWithin: c.Engine.ResumeWithin,
 			MaxLifetime: c.Engine.MaxLifetime, UploadGiveUp: c.Engine.UploadGiveUp,
 		},
-		Callback:  callback.Options{Secret: c.Callback.Secret, GiveUp: c.Callback.GiveUp},
-		PluginDir: pluginDir(c, executable),
-		SpoolDir:  spool,
-		Room:      func() error { return room(spool, c.Engine.MinFree) },
-		Key:       key,
-		Log:       h.log,
+		Callback:         callback.Options{Secret: c.Callback.Secret, GiveUp: c.Callback.GiveUp},
+		PluginDir:        pluginDir(c, executable),
+		SpoolDir:         spool,
+		LegacyEncryptKey: c.API.LegacyEncryptKey,
+
+		Room: func() error { return room(spool, c.Engine.MinFree) },
+		Key:  key,
+		Log:  h.log,
 	}
 	for _, p := range c.Runtimes {
 		if o.Runtimes[p.Name], err = h.plugins.Runtime(p.Name); err != nil {

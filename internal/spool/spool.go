@@ -29,6 +29,10 @@ var ErrUnwritable = errors.New("spool: the disk takes nothing more")
 // ErrInUse says that another process has the spool open.
 var ErrInUse = errors.New("spool: it is in use")
 
+// Derived ends the names of files in the spool's directory that were made out of the recording and can be made again. Remove
+// deletes what was forgotten of them.
+const Derived = ".derived"
+
 const (
 	journalName = "journal"
 	headName    = "recording.head"
@@ -315,6 +319,34 @@ func (s *Spool) MediaExtents(offset, length int64) mp4.Extents {
 	return s.index.Media().Slice(offset, length)
 }
 
+// Group takes the recording's group at w, and moves w behind it; false: it is not whole yet. See mp4.Index. What it answers
+// is on the disk, with the journal's word that it is: whoever opens the spool again finds the same group.
+func (s *Spool) Group(w *mp4.Walk) (mp4.Group, bool, error) {
+	s.mu.Lock()
+	after := *w
+	g, ok, err := s.index.Group(&after)
+	ended := s.facts.Ended
+	s.mu.Unlock()
+	if err != nil || !ok {
+		return mp4.Group{}, false, err
+	}
+	if err := s.sync(); err != nil && !ended { // once it has ended, what there is need not survive more than this process
+		return mp4.Group{}, false, err
+	}
+	*w = after
+	return g, true, nil
+}
+
+// Rest takes what is behind w as the last group of a recording that has ended; false: there is none.
+func (s *Spool) Rest(w *mp4.Walk) (mp4.Group, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.facts.Ended {
+		return mp4.Group{}, false, errors.New("spool: the recording has not ended")
+	}
+	return s.index.Rest(w, s.facts.End)
+}
+
 // note journals a record that only states a fact.
 func (s *Spool) note(r record) error {
 	s.mu.Lock()
@@ -486,7 +518,7 @@ func (s *Spool) Close() error {
 // store has confirmed what it holds.
 func (s *Spool) Remove() error {
 	err := s.Close()
-	for _, pattern := range []string{"run-*.mp4", headName, headName + ".part", ballastName, journalName} {
+	for _, pattern := range []string{"run-*.mp4", headName, headName + ".part", ballastName, journalName, "*" + Derived} {
 		paths, _ := filepath.Glob(filepath.Join(s.dir, pattern)) // the patterns are well-formed
 		for _, p := range paths {
 			err = errors.Join(err, os.Remove(p))

@@ -23,7 +23,7 @@ func TestTheDocumentedStart(t *testing.T) {
 		"Output":{"Cos":{"Domain":"abc.xxx.com","Bucket":"webrecord-xxx","Region":"ap-shanghai","TargetDir":"11234/",
 		"TargetName":"record-file-name.mp4"},"Vod": {"MediaInfo": {"MediaName": "test","ExpireTime": "2023-10-01T10:00:00Z",
 		"StorageRegion": "ap-shanghai","ClassId": 1},"ProcedureInfo": {"Procedure": "","SessionContext": ""},"SubAppId": 1500007120},
-		"Video": {"Muxer": "hls","EncryptKey": "21834cca41778803e1afba3f41******",
+		"Video": {"Muxer": "hls","EncryptKey": "21834cca41778803e1afba3f41e70c90",
 		"AuthUrl": "https://hls-web-record-125******.cos.ap-shanghai.myqcloud.com/m3u8-encrypt/enc.key"}}}`, page))
 	if message := wantCode(t, err, CodeInvalidParam); !strings.Contains(message, "not configured") {
 		t.Errorf("got %s", message)

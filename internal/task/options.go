@@ -49,6 +49,9 @@ type Options struct {
 	// Room tells why there is no room on the disk for another recording, nil when there is. Nil: nobody is asked.
 	Room func() error
 
+	// LegacyEncryptKey reads an EncryptKey of 32 hexadecimal digits as the original does: its first 16 characters are the key.
+	LegacyEncryptKey bool
+
 	Key []byte       // of LoadKey
 	Log *slog.Logger // nil: discarded
 
@@ -176,7 +179,7 @@ func (o Options) spec(id string, epoch uint64, made clock.Anchor, r Request) (co
 		if err != nil {
 			return control.Spec{}, err
 		}
-		dir, main := d.resolve(id, made.Wall)
+		dir, main := d.resolve(id, made.Wall, r.Video.Muxer)
 		if slices.ContainsFunc(s.Targets, func(t control.Target) bool {
 			return t.Storage == storage.Name && t.Dir == dir && t.Main == main
 		}) {

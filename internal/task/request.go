@@ -1,11 +1,13 @@
 package task
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"net/url"
 	"regexp"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/recordhost/recordhost/internal/control"
 )
@@ -23,6 +25,7 @@ const (
 	maxBitrate    = 100_000_000
 	maxURL        = 8192
 	maxSegment    = 60
+	hlsKey        = 16 // bytes
 	storageRaw    = "cos"
 	storageSpool  = "cfs"
 	muxerMP4      = "mp4"
@@ -61,7 +64,9 @@ type Destination struct {
 }
 
 // parseStart checks Data of Start.
-func parseStart(data json.RawMessage) (Request, error) {
+//
+// legacyKey reads an EncryptKey of 32 characters as the original does, see encryptKey.
+func parseStart(data json.RawMessage, legacyKey bool) (Request, error) {
 	o := readObject("Data", data)
 	if o.problem() == nil && o.text("RecordURL") == "" {
 		o.refuse("RecordURL missing")
@@ -90,8 +95,8 @@ func parseStart(data json.RawMessage) (Request, error) {
 	checkStorageType(o)
 	r.Browser = parseBrowser(o.object("Browser"))
 	output := o.object("Output")
-	r.Video = parseVideo(output.object("Video"))
 	r.Targets = parseTargets(output)
+	r.Video = parseVideo(output.object("Video"), legacyKey)
 	return r, o.problem()
 }
 
@@ -145,7 +150,7 @@ func checkStorageType(o object) {
 	}
 }
 
-func parseVideo(o object) control.Video {
+func parseVideo(o object, legacyKey bool) control.Video {
 	v := control.Video{
 		Muxer:           o.text("Muxer"),
 		FPS:             int(o.whole("Fps", 1, maxFPS)),
@@ -156,17 +161,11 @@ func parseVideo(o object) control.Video {
 	switch v.Muxer {
 	case "":
 		v.Muxer = muxerMP4
-	case muxerMP4:
-	case muxerHLS:
-		o.fail("Muxer", "cannot be %q: it is %s", muxerHLS, notConfigured)
+	case muxerMP4, muxerHLS:
 	default:
 		o.fail("Muxer", "must be %q or %q", muxerMP4, muxerHLS)
 	}
-	for _, name := range []string{"EncryptKey", "AuthUrl"} {
-		if o.text(name) != "" {
-			o.fail(name, "is only for Muxer %q", muxerHLS)
-		}
-	}
+	v.Key, v.KeyURL = parseKey(o, v.Muxer, legacyKey)
 	switch o.text("FrameRate") {
 	case "", rateVariable:
 	case rateConstant:
@@ -178,4 +177,45 @@ func parseVideo(o object) control.Video {
 		o.fail("Crf", "and Bitrate exclude each other")
 	}
 	return v
+}
+
+// parseKey reads what HLS segments are encrypted with, and where players fetch that. No message quotes the key.
+func parseKey(o object, muxer string, legacy bool) (key []byte, where string) {
+	text, where := o.text("EncryptKey"), o.text("AuthUrl")
+	switch {
+	case text == "" && where == "":
+		return nil, ""
+	case muxer != muxerHLS && text != "":
+		o.fail("EncryptKey", "is only for Muxer %q", muxerHLS)
+	case muxer != muxerHLS:
+		o.fail("AuthUrl", "is only for Muxer %q", muxerHLS)
+	case text == "":
+		o.fail("EncryptKey", "must be there where AuthUrl is")
+	case where == "":
+		o.fail("AuthUrl", "must be there where EncryptKey is")
+	}
+	webURL(o, "AuthUrl", where)
+	if strings.ContainsFunc(where, func(r rune) bool { return r == '"' || unicode.IsControl(r) }) { // it stands in quotes in the playlist
+		o.fail("AuthUrl", "must not contain quotes or control characters")
+	}
+	if key = encryptKey(text, legacy); key == nil {
+		o.fail("EncryptKey", "must be %d hexadecimal digits, or %d bytes of text", 2*hlsKey, hlsKey)
+	}
+	return key, where
+}
+
+// encryptKey is the key that a text stands for; nil: none. The original's program takes the first 16 characters of the hexadecimal
+// digits for the key; those who serve that to their players say so in the configuration (legacy).
+func encryptKey(text string, legacy bool) []byte {
+	decoded, err := hex.DecodeString(text)
+	switch {
+	case len(text) == hlsKey:
+		return []byte(text)
+	case err != nil || len(decoded) != hlsKey:
+		return nil
+	case legacy:
+		return []byte(text[:hlsKey])
+	default:
+		return decoded
+	}
 }

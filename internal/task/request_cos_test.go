@@ -28,7 +28,7 @@ func TestCosIsPassedOn(t *testing.T) {
 			},
 		},
 	} {
-		r, err := parseStart(with(`"Output":{"Cos":` + c.cos + `}`))
+		r, err := parseStart(with(`"Output":{"Cos":`+c.cos+`}`), false)
 		if err != nil || !reflect.DeepEqual(r.Targets, []Destination{c.want}) {
 			t.Errorf("%s: %+v, %v, want %+v", c.cos, r.Targets, err, c.want)
 		}
@@ -55,7 +55,7 @@ func TestCosIsRefused(t *testing.T) {
 		{`"Cos":{},"Storage":"files"`, "Data.Output.Storage and Cos exclude each other"},
 		{`"Cos":{},"TargetName":"x"`, "Data.Output.TargetName and Cos exclude each other"},
 	} {
-		_, err := parseStart(with(`"Output":{` + c.output + `}`))
+		_, err := parseStart(with(`"Output":{`+c.output+`}`), false)
 		if err == nil {
 			t.Errorf("%.200s: accepted, want %q", c.output, c.want)
 			continue
@@ -103,7 +103,7 @@ func TestChoiceOfTheCosStorage(t *testing.T) {
 		{[]Storage{files, one, two}, "one", "two-1", "", `Data.Output.Cos.Bucket is not among the buckets that the storage "one" may use`},
 		{[]Storage{files, broken}, "files", "one-1", "", "Data.Output.Cos.Bucket is not among"},
 	} {
-		r, err := parseStart(with(fmt.Sprintf(`"Output":{"Cos":{"Bucket":%q,"Region":%q}}`, c.bucket, c.region)))
+		r, err := parseStart(with(fmt.Sprintf(`"Output":{"Cos":{"Bucket":%q,"Region":%q}}`, c.bucket, c.region)), false)
 		if err != nil {
 			t.Fatal(err)
 		}

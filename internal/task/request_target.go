@@ -1,6 +1,7 @@
 package task
 
 import (
+	"cmp"
 	"path"
 	"slices"
 	"strconv"
@@ -14,6 +15,8 @@ const maxName = 850
 
 // maxTargets is how many places one recording can be kept at.
 const maxTargets = 8
+
+const playlistExtension = ".m3u8"
 
 // parseTargets reads where the recording is to be kept. Of Vod and Cos, Vod alone counts.
 func parseTargets(o object) []Destination {
@@ -94,17 +97,22 @@ func cleanName(o object, member, text string) string {
 }
 
 // resolve fills in what the caller left open, for a task that begins at the time given, and answers the directory and
-// the name of the main file.
-func (d Destination) resolve(id string, begin time.Time) (dir, main string) {
+// the name of the main file: of an MP4, or of an HLS playlist.
+func (d Destination) resolve(id string, begin time.Time, muxer string) (dir, main string) {
 	dir, main = d.Dir, d.Name
 	if !d.DirSet {
 		dir = id
 	}
-	if main == "" {
+	extension := "." + muxerMP4
+	switch {
+	case muxer == muxerHLS:
+		extension = playlistExtension
+		main = cmp.Or(main, "playlist")
+	case main == "":
 		main = strconv.FormatInt(begin.UnixMilli(), 10)
 	}
-	if !strings.EqualFold(path.Ext(main), "."+muxerMP4) {
-		main += "." + muxerMP4
+	if !strings.EqualFold(path.Ext(main), extension) {
+		main += extension
 	}
 	if folder, file := path.Split(main); folder != "" {
 		dir, main = path.Join(dir, folder), file

@@ -18,8 +18,37 @@ func with(members string) json.RawMessage {
 	return data(`{"RecordURL":"https://example.com/",%s}`, members)
 }
 
+// encrypted is Data of a Start of encrypted HLS with one member another one.
+func encrypted(member string) string {
+	name, _, _ := strings.Cut(member, ":")
+	members := []string{`"Muxer":"hls"`, `"EncryptKey":"21834cca41778803e1afba3f41e70c90"`, `"AuthUrl":"https://h/enc.key?t=1"`}
+	members = slices.DeleteFunc(members, func(m string) bool { return strings.HasPrefix(m, name+":") })
+	return string(with(`"Output":{"Video":{` + strings.Join(append(members, member), ",") + `}}`))
+}
+
+// TestEncryptKey: the documented reading, the original's where the configuration says so, and text.
+func TestEncryptKey(t *testing.T) {
+	for _, c := range []struct {
+		text   string
+		legacy bool
+		want   string
+	}{
+		{"21834cca41778803e1afba3f41e70c90", false, "\x21\x83\x4c\xca\x41\x77\x88\x03\xe1\xaf\xba\x3f\x41\xe7\x0c\x90"},
+		{"21834CCA41778803E1AFBA3F41E70C90", false, "\x21\x83\x4c\xca\x41\x77\x88\x03\xe1\xaf\xba\x3f\x41\xe7\x0c\x90"},
+		{"21834cca41778803e1afba3f41e70c90", true, "21834cca41778803"},
+		{"sixteen bytes ok", false, "sixteen bytes ok"},
+		{"sixteen bytes ok", true, "sixteen bytes ok"},
+	} {
+		got, err := parseStart(json.RawMessage(encrypted(`"EncryptKey":"`+c.text+`"`)), c.legacy)
+		want := control.Video{Muxer: "hls", Key: []byte(c.want), KeyURL: "https://h/enc.key?t=1"}
+		if err != nil || !reflect.DeepEqual(got.Video, want) {
+			t.Errorf("%q, legacy %v: %q %q, %v", c.text, c.legacy, got.Video.Key, got.Video.KeyURL, err)
+		}
+	}
+}
+
 func TestStartDefaults(t *testing.T) {
-	got, err := parseStart(data(simple))
+	got, err := parseStart(data(simple), false)
 	want := Request{
 		RecordURL: "https://example.com/lesson", ReadyTimeout: 6 * time.Hour, MaxDuration: 6 * time.Hour, Width: 1280, Height: 720,
 		Video: control.Video{Muxer: "mp4"}, Targets: []Destination{{}},
@@ -36,7 +65,7 @@ func TestStartWithEverything(t *testing.T) {
 		"Output":{"Storage":"other","TargetDir":"/a//b/","TargetName":"c","Unknown":1,
 			"Video":{"Muxer":"mp4","Fps":60,"Crf":18,"SegmentDuration":2.5,"FrameRate":"constant","EncryptKey":"","AuthUrl":null}},
 		"Browser":{"Headers":{"X-A":"1"},"Cookies":[{"Name":"s","Value":"v","Path":"/p"}],"UserAgent":"UA/1","Locale":"zh-CN",
-			"Timezone":"Asia/Shanghai","DeviceScaleFactor":2}}`))
+			"Timezone":"Asia/Shanghai","DeviceScaleFactor":2}}`), false)
 	want := Request{
 		TaskID: "lesson_1-a", RecordURL: "http://h:8080/p?q=1#f", CallbackURL: "https://h/cb?k=v",
 		ManualStart: true, ReadyTimeout: 30 * time.Second,
@@ -106,10 +135,18 @@ func TestStartIsRefused(t *testing.T) {
 		{string(with(`"Output":[]`)), "Data.Output must be an object"},
 		{string(with(`"Output":{"Vod":1}`)), "Data.Output.Vod must be an object"},
 		{string(with(`"Output":{"Video":"mp4"}`)), "Data.Output.Video must be an object"},
-		{string(with(`"Output":{"Video":{"Muxer":"hls"}}`)), "not configured"},
 		{string(with(`"Output":{"Video":{"Muxer":"webm"}}`)), `Data.Output.Video.Muxer must be "mp4" or "hls"`},
 		{string(with(`"Output":{"Video":{"EncryptKey":"00"}}`)), `Data.Output.Video.EncryptKey is only for Muxer "hls"`},
 		{string(with(`"Output":{"Video":{"AuthUrl":"http://h/"}}`)), `Data.Output.Video.AuthUrl is only for Muxer "hls"`},
+		{encrypted(`"EncryptKey":"00"`), "EncryptKey must be 32 hexadecimal digits, or 16 bytes of text"},
+		{encrypted(`"EncryptKey":"zz834cca41778803e1afba3f41e70c90"`), "EncryptKey must be 32 hexadecimal digits, or 16 bytes of text"},
+		{encrypted(`"EncryptKey":7`), "Data.Output.Video.EncryptKey must be a string"},
+		{encrypted(`"AuthUrl":""`), "Data.Output.Video.AuthUrl must be there where EncryptKey is"},
+		{encrypted(`"EncryptKey":null`), "Data.Output.Video.EncryptKey must be there where AuthUrl is"},
+		{encrypted(`"AuthUrl":"file:///etc/passwd"`), "Data.Output.Video.AuthUrl must be an http or https URL"},
+		{encrypted(`"AuthUrl":"https://h/\"x"`), "Data.Output.Video.AuthUrl must not contain quotes"},
+		{encrypted(`"AuthUrl":"https://h/\u0085x"`), "Data.Output.Video.AuthUrl must not contain quotes or control characters"},
+		{encrypted(`"AuthUrl":"https://h/\n#EXT-X-ENDLIST"`), "Data.Output.Video.AuthUrl must be an http or https URL"},
 		{string(with(`"Output":{"Video":{"Fps":"30"}}`)), "Data.Output.Video.Fps must be a whole number"},
 		{string(with(`"Output":{"Video":{"Fps":0}}`)), "Data.Output.Video.Fps must be a whole number from 1 to 60"},
 		{string(with(`"Output":{"Video":{"Fps":61}}`)), "Data.Output.Video.Fps must be a whole number from 1 to 60"},
@@ -156,7 +193,7 @@ func TestStartIsRefused(t *testing.T) {
 		{string(with(`"Browser":{"DeviceScaleFactor":0}`)), "Data.Browser.DeviceScaleFactor must be a number from 0.25 to 8"},
 		{string(with(`"Browser":{"DeviceScaleFactor":"2"}`)), "Data.Browser.DeviceScaleFactor must be a number"},
 	} {
-		_, err := parseStart(json.RawMessage(c.data))
+		_, err := parseStart(json.RawMessage(c.data), false)
 		if err == nil {
 			t.Errorf("%.200s: accepted, want %q", c.data, c.want)
 			continue
@@ -174,7 +211,7 @@ func TestRefusalsDoNotQuote(t *testing.T) {
 		`"RecordURL":"ftp://h/?t=CANARY"`, `"RecordURL":"https://CANARY@h/"`, `"Browser":{"Headers":{"A":"CANARY\n"}}`,
 		`"Browser":{"Cookies":[{"Name":"n","Value":"CANARY;"}]}`, `"Output":{"Video":{"EncryptKey":"CANARY"}}`,
 	} {
-		if _, err := parseStart(with(members)); err == nil || strings.Contains(err.Error(), canary) {
+		if _, err := parseStart(with(members), false); err == nil || strings.Contains(err.Error(), canary) {
 			t.Errorf("%s: %v", members, err)
 		}
 	}
@@ -182,26 +219,26 @@ func TestRefusalsDoNotQuote(t *testing.T) {
 
 // Numbers are taken however JSON writes them, and null stands for an absent member, as with the original.
 func TestWaysOfWriting(t *testing.T) {
-	got, err := parseStart(with(`"Width":1.28e3,"Height":720.0,"ManualStart":null,"Output":null,"Browser":{"Headers":null}`))
+	got, err := parseStart(with(`"Width":1.28e3,"Height":720.0,"ManualStart":null,"Output":null,"Browser":{"Headers":null}`), false)
 	if err != nil || got.Width != 1280 || got.Height != 720 {
 		t.Errorf("%+v, %v", got, err)
 	}
 	for size, want := range map[int]int{0: 1280, 1: 2, 2: 2, 3: 3, 2559: 2559, 2560: 2560} {
-		if got, err := parseStart(with(fmt.Sprintf(`"Width":%d`, size))); err != nil || got.Width != want {
+		if got, err := parseStart(with(fmt.Sprintf(`"Width":%d`, size)), false); err != nil || got.Width != want {
 			t.Errorf("width %d became %d, %v", size, got.Width, err)
 		}
 	}
-	if got, err := parseStart(with(`"MaxDurationLimit":0`)); err != nil || got.MaxDuration != 6*time.Hour {
+	if got, err := parseStart(with(`"MaxDurationLimit":0`), false); err != nil || got.MaxDuration != 6*time.Hour {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if got, err := parseStart(with(`"MaxDurationLimit":60`)); err != nil || got.ReadyTimeout != time.Minute {
+	if got, err := parseStart(with(`"MaxDurationLimit":60`), false); err != nil || got.ReadyTimeout != time.Minute {
 		t.Errorf("the page may take longer to begin than the recording may last: %+v, %v", got, err)
 	}
-	if got, err := parseStart(with(`"Output":{"Targets":[{"Storage":"other","TargetName":"x.mp4"}]}`)); err != nil ||
+	if got, err := parseStart(with(`"Output":{"Targets":[{"Storage":"other","TargetName":"x.mp4"}]}`), false); err != nil ||
 		!slices.Equal(got.Targets, []Destination{{Storage: "other", Name: "x.mp4"}}) {
 		t.Errorf("%+v, %v", got.Targets, err)
 	}
-	if got, err := parseStart(with(`"Output":{"Targets":[{},{"Storage":"other","TargetDir":"/a"}]}`)); err != nil ||
+	if got, err := parseStart(with(`"Output":{"Targets":[{},{"Storage":"other","TargetDir":"/a"}]}`), false); err != nil ||
 		!slices.Equal(got.Targets, []Destination{{}, {Storage: "other", Dir: "a", DirSet: true}}) {
 		t.Errorf("%+v, %v", got.Targets, err)
 	}
@@ -222,13 +259,16 @@ func TestNames(t *testing.T) {
 		{`"TargetName":"/x//y"`, "id/x", "y.mp4"},
 		{`"TargetDir":"/","TargetName":"x/y.mp4"`, "x", "y.mp4"},
 		{`"TargetName":"课程 1…a..b.mp4"`, "id", "课程 1…a..b.mp4"},
+		{`"Video":{"Muxer":"hls"}`, "id", "playlist.m3u8"},
+		{`"Video":{"Muxer":"hls"},"TargetDir":"a","TargetName":"b/c"`, "a/b", "c.m3u8"},
+		{`"Video":{"Muxer":"hls"},"TargetName":"d.M3U8"`, "id", "d.M3U8"},
 	} {
-		r, err := parseStart(with(`"Output":{` + c.members + `}`))
+		r, err := parseStart(with(`"Output":{`+c.members+`}`), false)
 		if err != nil {
 			t.Errorf("%s: %v", c.members, err)
 			continue
 		}
-		if dir, main := r.Targets[0].resolve("id", begin); dir != c.dir || main != c.main {
+		if dir, main := r.Targets[0].resolve("id", begin, r.Video.Muxer); dir != c.dir || main != c.main {
 			t.Errorf("%s: %q in %q, want %q in %q", c.members, main, dir, c.main, c.dir)
 		}
 	}
@@ -250,8 +290,8 @@ func FuzzStart(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		r, err := parseStart(json.RawMessage(text))
-		again, againErr := parseStart(json.RawMessage(rewritten(text)))
+		r, err := parseStart(json.RawMessage(text), false)
+		again, againErr := parseStart(json.RawMessage(rewritten(text)), false)
 		if (err == nil) != (againErr == nil) || err == nil && !reflect.DeepEqual(r, again) {
 			t.Errorf("%q leads to %+v, %v; written another way to %+v, %v", text, r, err, again, againErr)
 		}
@@ -262,7 +302,7 @@ func FuzzStart(f *testing.F) {
 			}
 			return
 		}
-		dir, main := r.Targets[0].resolve("id", time.Now())
+		dir, main := r.Targets[0].resolve("id", time.Now(), r.Video.Muxer)
 		for part := range strings.SplitSeq(dir+"/"+main, "/") {
 			if part == ".." || part == "." || strings.ContainsAny(part, "\\\x00") {
 				t.Errorf("%q leads to %q in %q", text, main, dir)

@@ -29,7 +29,7 @@ func TestVodIsPassedOn(t *testing.T) {
 				`"SourceContext":"` + long + `"},"ProcedureInfo":{"Procedure":"p","SessionContext":"c"},"SubAppId":"7"}`,
 		},
 	} {
-		r, err := parseStart(with(`"Output":{"Vod":` + c.vod + `}`))
+		r, err := parseStart(with(`"Output":{"Vod":`+c.vod+`}`), false)
 		if err != nil || len(r.Targets) != 1 || r.Targets[0].Settings != c.want || r.Targets[0].Plugin != pluginVod {
 			t.Errorf("%s: %+v, %v", c.vod, r.Targets, err)
 		}
@@ -64,7 +64,7 @@ func TestVodIsRefused(t *testing.T) {
 		{`"Vod":{},"Storage":"files"`, "Data.Output.Storage and Vod exclude each other"},
 		{`"Vod":{},"TargetName":"x"`, "Data.Output.TargetName and Vod exclude each other"},
 	} {
-		_, err := parseStart(with(`"Output":{` + c.output + `}`))
+		_, err := parseStart(with(`"Output":{`+c.output+`}`), false)
 		if err == nil {
 			t.Errorf("%.200s: accepted, want %q", c.output, c.want)
 			continue
@@ -111,7 +111,7 @@ func TestChoiceOfTheVodStorage(t *testing.T) {
 		if c.subApp != "" {
 			members = `"SubAppId":` + c.subApp
 		}
-		r, err := parseStart(with(fmt.Sprintf(`"Output":{"Cos":{"Bucket":"b"},"Vod":{%s}}`, members)))
+		r, err := parseStart(with(fmt.Sprintf(`"Output":{"Cos":{"Bucket":"b"},"Vod":{%s}}`, members)), false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -25,7 +25,7 @@ const (
 // Start checks Data, makes a task and launches its worker. When it answers a TaskID, the task and the worker's handle
 // are stored. The same Start under a caller's own TaskID answers it again and starts nothing.
 func (m *Manager) Start(ctx context.Context, data json.RawMessage) (string, error) {
-	request, err := parseStart(data)
+	request, err := parseStart(data, m.options.LegacyEncryptKey)
 	if err != nil {
 		return "", err
 	}

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/recordhost/recordhost/internal/control"
 	"github.com/recordhost/recordhost/internal/deliver"
+	"github.com/recordhost/recordhost/internal/hls"
 	"github.com/recordhost/recordhost/internal/pluginhost"
 	"github.com/recordhost/recordhost/internal/spool"
 	"github.com/recordhost/recordhost/sdk/plugin"
@@ -39,7 +41,12 @@ func (r *recording) send() (err error) {
 		o.close(ctx, r.log)
 		return err
 	}
-	o.run = deliver.Begin(ctx, r.spool, targets, r.cargo(), deliver.Options{GiveUp: r.spec.UploadGiveUp, Log: r.log})
+	cargo, err := r.cargo()
+	if err != nil {
+		o.close(ctx, r.log)
+		return err
+	}
+	o.run = deliver.Begin(ctx, r.spool, targets, cargo, deliver.Options{GiveUp: r.spec.UploadGiveUp, Log: r.log})
 	r.outbox = o
 	return nil
 }
@@ -51,8 +58,29 @@ func (r *recording) sendEarly() {
 	}
 }
 
+// muxerHLS is the spec's word for a recording that becomes a playlist and its segments; any other is one MP4.
+const muxerHLS = "hls"
+
 // cargo is what the recording is delivered as.
-func (*recording) cargo() deliver.Cargo { return deliver.Movie{} }
+func (r *recording) cargo() (deliver.Cargo, error) {
+	v := r.spec.Video
+	if v.Muxer != muxerHLS {
+		return deliver.Movie{}, nil
+	}
+	dir, err := r.privateDir()
+	if err != nil {
+		return nil, err
+	}
+	return hls.Cargo{Options: hls.Options{Segment: r.segment(), Key: v.Key, KeyURL: v.KeyURL}, Dir: dir}, nil
+}
+
+// segment is how far apart the pictures are at which decoding can begin; zero: the encoder's own choice.
+func (r *recording) segment() time.Duration {
+	if r.spec.Video.Muxer != muxerHLS {
+		return 0
+	}
+	return cmp.Or(r.spec.Video.SegmentDuration, hls.DefaultSegment)
+}
 
 // delivered is how many bytes all stores together have confirmed.
 func (o *outbox) delivered() int64 {

@@ -51,6 +51,7 @@ type Browser interface {
 // Encoder takes what is captured, and brings it into the spool: an encode.Recorder.
 type Encoder interface {
 	capture.Sink
+	Key(at time.Duration)
 	Stats() encode.Stats
 	Done() <-chan struct{}
 	Err() error

@@ -197,7 +197,7 @@ func (r *recording) begin(ctx context.Context) error {
 	encoder, err := r.parts.Encoder(encode.Options{
 		FFmpeg: r.spec.FFmpegPath, Width: (r.spec.Width + 1) &^ 1, Height: (r.spec.Height + 1) &^ 1,
 		FPS: v.FPS, CRF: v.CRF, Bitrate: v.Bitrate, Preset: v.Preset, AudioBitrate: v.AudioBitrate,
-		Restarted: r.encoderRestarted, Log: r.log,
+		Segment: r.segment(), Restarted: r.encoderRestarted, Log: r.log,
 	}, r.spool)
 	if err != nil {
 		return fmt.Errorf("worker: prepare the encoder: %w", err)
@@ -253,6 +253,7 @@ func (r *recording) regain(ctx context.Context) {
 	now := r.client.Now()
 	gap := control.Gap{At: r.outage.at, Length: r.outage.missing(now), Cause: r.outage.cause}
 	r.outage = nil
+	r.encoder.Key(gap.At)
 	if gap.Length > 0 {
 		r.emit(gap) // before the mark: told twice is better than never
 	}

@@ -38,7 +38,9 @@ func (a *azureParts) capabilities() storage.Capabilities {
 	return storage.Capabilities{Parts: true, OutOfOrder: true, MinPartSize: 1, MaxPartSize: 4000 << 20, MaxParts: 50_000}
 }
 
-func (a *azureParts) blob(key string) *blockblob.Client { return a.client.NewBlockBlobClient(azureName(key)) }
+func (a *azureParts) blob(key string) *blockblob.Client {
+	return a.client.NewBlockBlobClient(azureName(key))
+}
 
 // azureEscaped begins what gocloud.dev writes in an object's name for a character that Azure does not take.
 const azureEscaped = "__0x"

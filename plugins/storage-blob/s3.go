@@ -188,7 +188,9 @@ func (s *s3Parts) sendPart(
 }
 
 // crcText is how S3 writes a CRC: its bytes, the highest first, in base64.
-func crcText(crc uint64) string { return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, crc)) }
+func crcText(crc uint64) string {
+	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, crc))
+}
 
 // md5OfETag returns the MD5 that an ETag is, nil where it is none.
 func md5OfETag(etag string) []byte {

@@ -39,6 +39,9 @@ func table() []row {
 		{"internal/deliver", []string{"internal/mp4", "internal/spool", "internal/pluginhost", "sdk/status", "sdk/storage"}},
 		{"internal/doctor", []string{"internal/browser"}},
 		{"internal/encode", []string{"internal/mp4", "sdk/proc"}},
+		{"internal/hls", []string{
+			"internal/deliver", "internal/mp4", "internal/spool", "sdk/status", "sdk/storage",
+		}},
 		{"internal/host", []string{
 			"internal/api", "internal/browser", "internal/callback", "internal/config", "internal/control", "internal/pluginhost",
 			"internal/scratch",
@@ -53,7 +56,8 @@ func table() []row {
 			"internal/callback", "internal/clock", "internal/control", "internal/store", "sdk/runtime", "sdk/status",
 		}},
 		{"internal/worker", []string{
-			"internal/browser", "internal/capture", "internal/control", "internal/deliver", "internal/encode", "internal/spool",
+			"internal/browser", "internal/capture", "internal/control", "internal/deliver", "internal/encode", "internal/hls",
+			"internal/spool",
 			"internal/pluginhost", "internal/scratch", "sdk/...",
 		}},
 		{"cmd/recordhost", []string{"internal/...", "sdk/..."}},

@@ -156,4 +156,5 @@ func (e *encoder) Err() error {
 }
 
 func (e *encoder) Done() <-chan struct{} { return e.done }
+func (*encoder) Key(time.Duration)       {} // the film is cut as it is
 func (*encoder) Stats() encode.Stats     { return encode.Stats{} }

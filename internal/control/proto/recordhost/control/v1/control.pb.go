@@ -2024,7 +2024,7 @@ func (x *Spec) GetHeard() map[uint64]uint64 {
 // Video says how to encode.
 type Video struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "mp4".
+	// "mp4" or "hls".
 	Muxer string `protobuf:"bytes,1,opt,name=muxer,proto3" json:"muxer,omitempty"`
 	// Frames a second.
 	Fps int32 `protobuf:"varint,2,opt,name=fps,proto3" json:"fps,omitempty"`
@@ -2039,7 +2039,11 @@ type Video struct {
 	// Of libx264; empty: the encoder's default.
 	Preset string `protobuf:"bytes,7,opt,name=preset,proto3" json:"preset,omitempty"`
 	// Bits a second; 0: the encoder's default.
-	AudioBitrate  int64 `protobuf:"varint,8,opt,name=audio_bitrate,json=audioBitrate,proto3" json:"audio_bitrate,omitempty"`
+	AudioBitrate int64 `protobuf:"varint,8,opt,name=audio_bitrate,json=audioBitrate,proto3" json:"audio_bitrate,omitempty"`
+	// The key that HLS segments are encrypted with, 16 bytes; empty: they are not.
+	Key []byte `protobuf:"bytes,9,opt,name=key,proto3" json:"key,omitempty"`
+	// Where players fetch the key.
+	KeyUrl        string `protobuf:"bytes,10,opt,name=key_url,json=keyUrl,proto3" json:"key_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2128,6 +2132,20 @@ func (x *Video) GetAudioBitrate() int64 {
 		return x.AudioBitrate
 	}
 	return 0
+}
+
+func (x *Video) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Video) GetKeyUrl() string {
+	if x != nil {
+		return x.KeyUrl
+	}
+	return ""
 }
 
 // Browser says how the browser looks to the page.
@@ -2535,7 +2553,7 @@ const file_recordhost_control_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"HeardEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\x04R\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x8e\x02\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xc3\x02\n" +
 	"\x05Video\x12\x14\n" +
 	"\x05muxer\x18\x01 \x01(\tR\x05muxer\x12\x10\n" +
 	"\x03fps\x18\x02 \x01(\x05R\x03fps\x12\x10\n" +
@@ -2544,7 +2562,10 @@ const file_recordhost_control_v1_control_proto_rawDesc = "" +
 	"\x13constant_frame_rate\x18\x05 \x01(\bR\x11constantFrameRate\x12D\n" +
 	"\x10segment_duration\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x0fsegmentDuration\x12\x16\n" +
 	"\x06preset\x18\a \x01(\tR\x06preset\x12#\n" +
-	"\raudio_bitrate\x18\b \x01(\x03R\faudioBitrate\"\xec\x02\n" +
+	"\raudio_bitrate\x18\b \x01(\x03R\faudioBitrate\x12\x15\n" +
+	"\x03key\x18\t \x01(\fB\x03\x80\x01\x01R\x03key\x12\x1c\n" +
+	"\akey_url\x18\n" +
+	" \x01(\tB\x03\x80\x01\x01R\x06keyUrl\"\xec\x02\n" +
 	"\aBrowser\x12J\n" +
 	"\aheaders\x18\x01 \x03(\v2+.recordhost.control.v1.Browser.HeadersEntryB\x03\x80\x01\x01R\aheaders\x12<\n" +
 	"\acookies\x18\x02 \x03(\v2\x1d.recordhost.control.v1.CookieB\x03\x80\x01\x01R\acookies\x12\x1d\n" +
