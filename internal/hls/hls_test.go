@@ -356,7 +356,8 @@ func TestJoin(t *testing.T) {
 	same(t, playlist, movie)
 	packets(t, f)
 	text := string(must[[]byte](t)(os.ReadFile(playlist)))
-	if got := durations([]byte(text)); len(got) != 7 || got[2] != 0.5 || got[3] != 2 || math.Abs(got[4]-(at-from-2*time.Second).Seconds()) > 1e-4 {
+	if got := durations([]byte(text)); len(got) != 7 || got[2] != 0.5 || got[3] != 2 ||
+		math.Abs(got[4]-(at-from-2*time.Second).Seconds()) > 1e-4 {
 		t.Errorf("segments of %v s", got)
 	}
 	lines := strings.Split(text, "\n")
@@ -470,7 +471,9 @@ func TestPlaylist(t *testing.T) {
 	must[*hls.Segment](t)(s.Add(g))
 	day := time.Date(2026, 11, 26, 12, 0, 0, 0, time.FixedZone("", 3600))
 	// Recording went on ten seconds later within the second segment, and at once within the first.
-	calendar := hls.Calendar{Moments: []hls.Moment{{0, day}, {time.Second, day.Add(time.Second)}, {3 * time.Second, day.Add(13 * time.Second)}}}
+	calendar := hls.Calendar{Moments: []hls.Moment{
+		{0, day}, {time.Second, day.Add(time.Second)}, {3 * time.Second, day.Add(13 * time.Second)},
+	}}
 	want := strings.Replace(head, "DURATION:6", "DURATION:8", 1) +
 		"#EXT-X-PROGRAM-DATE-TIME:2026-11-26T11:00:00.000Z\n#EXTINF:2.000000,\n./a%20b:c-00000.ts\n" +
 		"#EXTINF:2.000000,\n./a%20b:c-00001.ts\n" +

@@ -28,7 +28,7 @@ func TestCosIsPassedOn(t *testing.T) {
 			},
 		},
 	} {
-		r, err := parseStart(with(`"Output":{"Cos":` + c.cos + `}`), false)
+		r, err := parseStart(with(`"Output":{"Cos":`+c.cos+`}`), false)
 		if err != nil || !reflect.DeepEqual(r.Targets, []Destination{c.want}) {
 			t.Errorf("%s: %+v, %v, want %+v", c.cos, r.Targets, err, c.want)
 		}
@@ -55,7 +55,7 @@ func TestCosIsRefused(t *testing.T) {
 		{`"Cos":{},"Storage":"files"`, "Data.Output.Storage and Cos exclude each other"},
 		{`"Cos":{},"TargetName":"x"`, "Data.Output.TargetName and Cos exclude each other"},
 	} {
-		_, err := parseStart(with(`"Output":{` + c.output + `}`), false)
+		_, err := parseStart(with(`"Output":{`+c.output+`}`), false)
 		if err == nil {
 			t.Errorf("%.200s: accepted, want %q", c.output, c.want)
 			continue
