@@ -108,3 +108,10 @@ storage "blob" "files" {
 #   secret_id  = env("COS_SECRET_ID")
 #   secret_key = env("COS_SECRET_KEY")
 # }
+
+# And "vod" is its video on demand: a recording becomes a media there (docs/storage-vod.md).
+# storage "vod" "media" {
+#   secret_id  = env("VOD_SECRET_ID")
+#   secret_key = env("VOD_SECRET_KEY")
+#   sub_app_id = 1500000123
+# }

@@ -228,7 +228,7 @@ func TestMistakes(t *testing.T) {
 		{"open to the world", `api { listen = "0.0.0.0:8080" }`, []string{`1:16: listen must be ` + listen + `, not "0.0.0.0:8080"`}},
 		{"every address", `api { listen = ":8080" }`, []string{`1:16: listen must be ` + listen + `, not ":8080"`}},
 		{"no port", `api { listen = "127.0.0.1" }`, []string{`1:16: listen must be ` + listen + `, not "127.0.0.1"`}},
-		{"no boolean", `api { legacy_encrypt_key = "yes" }`, []string{"legacy_encrypt_key must be true or false"}},
+		{"no boolean", `api { legacy_encrypt_key = "yes" }`, []string{"1:28: legacy_encrypt_key must be true or false"}},
 		{"no prefix", `api { path_prefix = "record/" }`, []string{`1:21: path_prefix must be a path such as "/record", not "record/"`}},
 		{"no list", `api { cors_origins = "*" }`, []string{`1:22: cors_origins must be a list, not "*"`}},
 		{"no origin", `api { cors_origins = ["*", "example.com"] }`, []string{

@@ -53,7 +53,7 @@ func TestSampleIsTrueWhereItIsCommentedOut(t *testing.T) {
 	if c.Callback.GiveUp != defaults().Callback.GiveUp {
 		t.Errorf("callback %v, want the defaults", c.Callback)
 	}
-	if len(c.Storages) != 3 || c.API.PathPrefix != "/record" || c.Engine.CRF == 0 || c.Engine.Chrome == "" {
+	if len(c.Storages) != 4 || c.API.PathPrefix != "/record" || c.Engine.CRF == 0 || c.Engine.Chrome == "" {
 		t.Errorf("not all of the commented settings were taken: %+v", c)
 	}
 }

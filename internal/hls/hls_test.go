@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -428,8 +429,11 @@ func TestWholeIsFinal(t *testing.T) {
 func TestEncrypted(t *testing.T) {
 	t.Parallel()
 	key := []byte("0123456789abcdef")
-	served := key
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(served) }))
+	var served atomic.Value
+	served.Store(key)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(served.Load().([]byte))
+	}))
 	defer server.Close()
 	f := newFilm(t, hls.Options{Key: key, KeyURL: server.URL + "/key?a=1&b=2", Segment: 2 * time.Second})
 	f.add(run(t, 5), mp4.Run{}, -1)
@@ -446,7 +450,7 @@ func TestEncrypted(t *testing.T) {
 		[]byte(`#EXT-X-KEY:METHOD=AES-128,URI="`+server.URL+"/key?a=1&b=2\"\n")) {
 		t.Errorf("the key is not where it should:\n%s", text)
 	}
-	served = []byte("fedcba9876543210")
+	served.Store([]byte("fedcba9876543210"))
 	args := append([]string{"-v", "error", "-xerror"}, opened(playlist)...)
 	if out, err := command(t, "ffmpeg", append(args, "-f", "null", "-")...); err == nil {
 		t.Errorf("it plays with another key: %s", out)

@@ -166,7 +166,8 @@ func (o Options) ofPlugin(plugin, member string, fits func(Storage) bool) (Stora
 	case len(all) == 0:
 		return Storage{}, invalidParam("Data.Output.%s cannot be used: the %s storage is %s", member, member, notConfigured)
 	default:
-		return Storage{}, invalidParam("Data.Output.%s does not say which of %d storages is meant, and none of them is the default", member, len(all))
+		return Storage{}, invalidParam("Data.Output.%s does not say which of %d storages is meant, and none of them is the default",
+			member, len(all))
 	}
 }
 

@@ -29,7 +29,7 @@ func TestVodIsPassedOn(t *testing.T) {
 				`"SourceContext":"` + long + `"},"ProcedureInfo":{"Procedure":"p","SessionContext":"c"},"SubAppId":"7"}`,
 		},
 	} {
-		r, err := parseStart(with(`"Output":{"Vod":` + c.vod + `}`), false)
+		r, err := parseStart(with(`"Output":{"Vod":`+c.vod+`}`), false)
 		if err != nil || len(r.Targets) != 1 || r.Targets[0].Settings != c.want || r.Targets[0].Plugin != pluginVod {
 			t.Errorf("%s: %+v, %v", c.vod, r.Targets, err)
 		}
@@ -53,7 +53,8 @@ func TestVodIsRefused(t *testing.T) {
 		{`"Vod":{"MediaInfo":{"ExpireTime":1700000000}}`, vod + ".MediaInfo.ExpireTime must be a string"},
 		{`"Vod":{"MediaInfo":{"ClassId":"1"}}`, vod + ".MediaInfo.ClassId must be a whole number"},
 		{`"Vod":{"MediaInfo":{"ClassId":-1}}`, vod + ".MediaInfo.ClassId must be a whole number from 0"},
-		{`"Vod":{"MediaInfo":{"SourceContext":"` + strings.Repeat("x", 251) + `"}}`, vod + ".MediaInfo.SourceContext must not be longer than 250"},
+		{`"Vod":{"MediaInfo":{"SourceContext":"` + strings.Repeat("x", 251) + `"}}`,
+			vod + ".MediaInfo.SourceContext must not be longer than 250"},
 		{`"Vod":{"ProcedureInfo":{"SessionContext":"` + strings.Repeat("x", 1001) + `"}}`,
 			vod + ".ProcedureInfo.SessionContext must not be longer than 1000"},
 		{`"Vod":{"SubAppId":"x"}`, vod + ".SubAppId must be the number of an application"},
@@ -63,7 +64,7 @@ func TestVodIsRefused(t *testing.T) {
 		{`"Vod":{},"Storage":"files"`, "Data.Output.Storage and Vod exclude each other"},
 		{`"Vod":{},"TargetName":"x"`, "Data.Output.TargetName and Vod exclude each other"},
 	} {
-		_, err := parseStart(with(`"Output":{` + c.output + `}`), false)
+		_, err := parseStart(with(`"Output":{`+c.output+`}`), false)
 		if err == nil {
 			t.Errorf("%.200s: accepted, want %q", c.output, c.want)
 			continue
@@ -131,8 +132,9 @@ func TestStartOfTheDocumentedVod(t *testing.T) {
 	h := newHost(t, func(o *Options) {
 		o.Storages = append(o.Storages, Storage{Name: "lessons", Plugin: pluginVod, Config: []byte(`{"sub_app_id":1500007120}`)})
 	}, nil)
-	const documented = `{"RecordURL": "https://example.com/","Output":{"Cos":{"Bucket":"webrecord-xxx"},"Vod":{"MediaInfo":{"MediaName":"test",
-		"ExpireTime":%q,"StorageRegion":"ap-shanghai","ClassId":1},"ProcedureInfo":{"Procedure":"","SessionContext":""},"SubAppId":1500007120}}}`
+	const documented = `{"RecordURL": "https://example.com/","Output":{"Cos":{"Bucket":"webrecord-xxx"},"Vod":{"MediaInfo":{
+		"MediaName":"test","ExpireTime":%q,"StorageRegion":"ap-shanghai","ClassId":1},"ProcedureInfo":{"Procedure":"","SessionContext":""},
+		"SubAppId":1500007120}}}`
 	_, err := h.Do(context.Background(), "Start", data(documented, "2023-10-01T10:00:00Z"))
 	if message := wantCode(t, err, CodeInvalidParam); message != "Data.Output.Vod.MediaInfo.ExpireTime must be in the future" {
 		t.Error(message)

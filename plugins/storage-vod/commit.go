@@ -180,7 +180,7 @@ func (d *Driver) locate(ctx context.Context, st state, media committed, l storag
 			l.Size = meta.Size
 			return l, nil
 		case wait >= metaWithin:
-			return storage.Location{}, status.Errorf(status.Unavailable, "commit: VOD does not tell the size of the media %s yet", media.FileID)
+			return storage.Location{}, status.Errorf(status.Unavailable, "commit: VOD does not tell the size of media %s yet", media.FileID)
 		}
 		select {
 		case <-time.After(metaEvery):

@@ -21,13 +21,13 @@ type Config struct {
 	SecretID       string        `config:"secret_id" doc:"the API key's SecretId"`
 	SecretKey      schema.Secret `config:"secret_key" doc:"the API key's SecretKey"`
 	Region         string        `config:"region" default:"ap-guangzhou" doc:"region of the API"`
-	SubAppID       int64         `config:"sub_app_id" default:"0" doc:"the VOD application that media are kept in; 0: the account's default"`
+	SubAppID       int64         `config:"sub_app_id" default:"0" doc:"the VOD application that media are kept in; 0: the default one"`
 	AllowSubAppIDs []string      `config:"allow_sub_app_ids,optional" doc:"further applications that requests may name"`
 	Procedure      string        `config:"procedure,optional" doc:"task flow that VOD starts for each media, unless the request names one"`
 	ClassID        int64         `config:"class_id" default:"0" doc:"category of the media, unless the request names one"`
 	StorageRegion  string        `config:"storage_region,optional" doc:"region that media are stored in, unless the request names one"`
 	Endpoint       string        `config:"endpoint" default:"https://vod.tencentcloudapi.com" doc:"address of the API"`
-	COSEndpoint    string        `config:"cos_endpoint,optional" doc:"scheme://host:port of the store that media are uploaded to, for tests"`
+	COSEndpoint    string        `config:"cos_endpoint,optional" doc:"scheme://host:port of the store that media are sent to, for tests"`
 }
 
 // Validate checks what needs no connection.

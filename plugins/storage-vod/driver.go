@@ -40,7 +40,7 @@ const (
 )
 
 // Close implements io.Closer.
-func (d *Driver) Close() error {
+func (d *Driver) Close() error { //nolint:unparam // so io.Closer has it
 	d.transport.CloseIdleConnections()
 	return nil
 }

@@ -65,8 +65,8 @@ func TestMediaAsRequested(t *testing.T) {
 			}
 			m := all[before]
 			got := fakevod.Media{
-				SubAppID: m.SubAppID, Name: m.Name, Type: m.Type, ClassID: m.ClassID, ExpireTime: m.ExpireTime, SourceContext: m.SourceContext,
-				Procedure: m.Procedure, SessionContext: m.SessionContext, Region: m.Region,
+				SubAppID: m.SubAppID, Name: m.Name, Type: m.Type, ClassID: m.ClassID, ExpireTime: m.ExpireTime,
+				SourceContext: m.SourceContext, Procedure: m.Procedure, SessionContext: m.SessionContext, Region: m.Region,
 			}
 			if got != c.want {
 				t.Errorf("the media is %+v, want %+v", got, c.want)

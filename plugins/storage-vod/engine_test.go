@@ -149,7 +149,8 @@ func (e *engine) wantOneMedia(t *testing.T, svc *service) fakevod.Media {
 		t.Fatalf("%v: its object has %d bytes that are not the %d of the file", m, len(o.Content), len(e.content))
 	}
 	want := storage.Location{
-		ID: m.FileID, Name: e.delivery.Main, URL: "http://media.example.com" + m.Path, Size: int64(len(e.content)), Checksum: formatCRC(o.CRC64),
+		ID: m.FileID, Name: e.delivery.Main, URL: "http://media.example.com" + m.Path, Size: int64(len(e.content)),
+		Checksum: formatCRC(o.CRC64),
 	}
 	if e.location == nil || *e.location != want {
 		t.Fatalf("the location is %+v, want %+v", e.location, want)
@@ -168,7 +169,7 @@ func (s *service) sent() (n int64) {
 	return n
 }
 
-var errCrash = errors.New("the process died") //nolint:gochecknoglobals // a sentinel
+var errCrash = errors.New("the process died")
 
 // crashing is a plugin that dies at one of its calls: before the call was made, or when its answer was on the way.
 type crashing struct {

@@ -22,7 +22,7 @@ const (
 
 // errLost is why a delivery has to be opened anew: nothing can come of its session any more.
 func errLost(format string, args ...any) error {
-	return status.Errorf(status.FailedPrecondition, "the upload session is over, and everything must be sent again in a new one: "+format, args...)
+	return status.Errorf(status.FailedPrecondition, "the upload session is over, all must be sent again in another: "+format, args...)
 }
 
 // apiFailure gives an error of the API's client its kind. When ctx has ended it is ctx's error.

@@ -78,20 +78,29 @@ func closed(t *testing.T, d *Driver) *Driver {
 	return d
 }
 
+// vodFails orders a fault for three calls of an action.
+func vodFails(action string, f fakevod.Fault) func(*service) {
+	return func(s *service) { s.vod.Fail(action, 3, f) }
+}
+
+func cosFails(r cos.Rule) func(*service) {
+	return func(s *service) { s.cos.Inject(r) }
+}
+
 // What the services may answer for a while, or once. Nothing is lost, there is one media, and what is sent again is one part at most.
 func TestPassingFaults(t *testing.T) {
 	lost := fakevod.Fault{Lost: true}
 	for name, order := range map[string]func(*service){
-		"ApplyUpload: InternalError":          func(s *service) { s.vod.Fail("ApplyUpload", 3, fakevod.Fault{Code: "InternalError"}) },
-		"ApplyUpload: RequestLimitExceeded":   func(s *service) { s.vod.Fail("ApplyUpload", 3, fakevod.Fault{Code: "RequestLimitExceeded"}) },
-		"ApplyUpload: 502":                    func(s *service) { s.vod.Fail("ApplyUpload", 3, fakevod.Fault{Status: http.StatusBadGateway}) },
-		"ApplyUpload: reset":                  func(s *service) { s.vod.Fail("ApplyUpload", 3, fakevod.Fault{Reset: true}) },
+		"ApplyUpload: InternalError":          vodFails("ApplyUpload", fakevod.Fault{Code: "InternalError"}),
+		"ApplyUpload: RequestLimitExceeded":   vodFails("ApplyUpload", fakevod.Fault{Code: "RequestLimitExceeded"}),
+		"ApplyUpload: 502":                    vodFails("ApplyUpload", fakevod.Fault{Status: http.StatusBadGateway}),
+		"ApplyUpload: reset":                  vodFails("ApplyUpload", fakevod.Fault{Reset: true}),
 		"ApplyUpload: the answer lost":        func(s *service) { s.vod.Fail("ApplyUpload", 2, lost) },
-		"CommitUpload: InternalError":         func(s *service) { s.vod.Fail("CommitUpload", 3, fakevod.Fault{Code: "InternalError.DBError"}) },
-		"CommitUpload: 429":                   func(s *service) { s.vod.Fail("CommitUpload", 3, fakevod.Fault{Status: http.StatusTooManyRequests}) },
-		"CommitUpload: the answer lost":       func(s *service) { s.vod.Fail("CommitUpload", 3, lost) },
-		"DescribeMediaInfos: 503":             func(s *service) { s.vod.Fail("DescribeMediaInfos", 3, fakevod.Fault{Status: 503}) },
-		"DescribeMediaInfos: the answer lost": func(s *service) { s.vod.Fail("DescribeMediaInfos", 3, lost) },
+		"CommitUpload: InternalError":         vodFails("CommitUpload", fakevod.Fault{Code: "InternalError.DBError"}),
+		"CommitUpload: 429":                   vodFails("CommitUpload", fakevod.Fault{Status: http.StatusTooManyRequests}),
+		"CommitUpload: the answer lost":       vodFails("CommitUpload", lost),
+		"DescribeMediaInfos: 503":             vodFails("DescribeMediaInfos", fakevod.Fault{Status: 503}),
+		"DescribeMediaInfos: the answer lost": vodFails("DescribeMediaInfos", lost),
 		"Initiate: 503": func(s *service) {
 			s.cos.Inject(cos.Rule{On: cos.InitiateUpload, Times: 3, Fault: cos.Refuse(503, "SlowDown")})
 		},
@@ -110,14 +119,14 @@ func TestPassingFaults(t *testing.T) {
 		"a part: a bit is wrong": func(s *service) {
 			s.cos.Inject(cos.Rule{On: cos.UploadPart, Part: 2, Times: 1, Fault: cos.Flip(false)})
 		},
-		"a part: a byte is missing": func(s *service) { s.cos.Inject(cos.Rule{On: cos.UploadPart, Part: 2, Times: 1, Fault: cos.Cut(false)}) },
+		"a part: a byte is missing": cosFails(cos.Rule{On: cos.UploadPart, Part: 2, Times: 1, Fault: cos.Cut(false)}),
 		"Complete: 503": func(s *service) {
 			s.cos.Inject(cos.Rule{On: cos.CompleteUpload, Times: 3, Fault: cos.Refuse(503, "SlowDown")})
 		},
 		"Complete: 200 with an error": func(s *service) {
 			s.cos.Inject(cos.Rule{On: cos.CompleteUpload, Times: 3, Fault: cos.ErrorInBody("InternalError")})
 		},
-		"Complete: the answer lost": func(s *service) { s.cos.Inject(cos.Rule{On: cos.CompleteUpload, Times: 1, Fault: cos.LoseAnswer()}) },
+		"Complete: the answer lost": cosFails(cos.Rule{On: cos.CompleteUpload, Times: 1, Fault: cos.LoseAnswer()}),
 		"looking: 503": func(s *service) {
 			s.cos.Inject(cos.Rule{On: cos.HeadObject, Times: 3, Fault: cos.Refuse(503, "SlowDown")})
 		},
@@ -251,7 +260,7 @@ func TestRefusals(t *testing.T) {
 			s.cos.Inject(cos.Rule{On: cos.InitiateUpload, Fault: cos.Refuse(404, "NoSuchBucket")})
 		},
 			status.NotFound},
-		"the store is down": {func(s *service) { s.cos.Inject(cos.Rule{On: cos.UploadPart, Fault: cos.Refuse(503, "SlowDown")}) },
+		"the store is down": {cosFails(cos.Rule{On: cos.UploadPart, Fault: cos.Refuse(503, "SlowDown")}),
 			status.Unavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -275,7 +284,7 @@ func TestRefusals(t *testing.T) {
 func TestBlackHoles(t *testing.T) {
 	for name, order := range map[string]func(*service){
 		"VOD":  func(s *service) { s.vod.Fail("ApplyUpload", 1, fakevod.Fault{Hang: true}) },
-		"part": func(s *service) { s.cos.Inject(cos.Rule{On: cos.UploadPart, Times: 1, Fault: cos.BlackHole()}) },
+		"part": cosFails(cos.Rule{On: cos.UploadPart, Times: 1, Fault: cos.BlackHole()}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			svc := newService(t, fakevod.Options{})

@@ -80,7 +80,8 @@ func (d *Driver) FinishParts(ctx context.Context, s storage.State, text storage.
 	}
 	want.Name = u.Name
 	d.records.note(st.Delivery, s, line{Expected: &want}) // no media is made of anything else, also if the answer is lost
-	if _, err = finish(ctx, bucket, u.Key, u.ID, receipts); status.KindOf(err) == status.NotFound && d.finished(ctx, bucket, st, s, u, want) {
+	_, err = finish(ctx, bucket, u.Key, u.ID, receipts)
+	if status.KindOf(err) == status.NotFound && d.finished(ctx, bucket, st, s, u, want) {
 		err = nil
 	}
 	if err != nil {

@@ -64,7 +64,7 @@ func parseTarget(text []byte) (target, error) {
 	if err := decoder.Decode(&t); err != nil {
 		return t, status.Errorf(status.InvalidArgument, "target: %w", err)
 	}
-	if _, err := decoder.Token(); err != io.EOF { //nolint:errorlint // Token returns it bare
+	if _, err := decoder.Token(); err != io.EOF {
 		return t, status.Errorf(status.InvalidArgument, "target: more than a JSON object")
 	}
 	return t, nil

@@ -125,7 +125,7 @@ func authenticate(r *http.Request, body []byte, service, secretID, secretKey str
 	}
 	want := sign(secretKey, a.date, service, timestamp, canonicalRequest(r, a.signed, body))
 	if subtle.ConstantTimeCompare([]byte(want), []byte(a.signature)) != 1 {
-		return &apiError{"AuthFailure.SignatureFailure", "The provided credentials could not be validated. Please check your signature is correct."}
+		return &apiError{"AuthFailure.SignatureFailure", "The credentials could not be validated. Please check your signature."}
 	}
 	return nil
 }

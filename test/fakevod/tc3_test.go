@@ -43,7 +43,10 @@ func TestDocumentedSignature(t *testing.T) {
 
 // Each change of what was signed, or of who signed it, is refused, with the code that the service has for it.
 func TestAuthentication(t *testing.T) {
-	const authorizationHeader, timestamp = "Authorization", "X-TC-Timestamp"
+	const (
+		authorizationHeader, timestamp = "Authorization", "X-TC-Timestamp"
+		wrong                          = "AuthFailure.SignatureFailure"
+	)
 	replace := func(old, with string) func(*http.Request) {
 		return func(r *http.Request) {
 			r.Header.Set(authorizationHeader, strings.Replace(r.Header.Get(authorizationHeader), old, with, 1))
@@ -59,16 +62,16 @@ func TestAuthentication(t *testing.T) {
 		"four minutes late":     {late: 4 * time.Minute},
 		"other upper case":      {bend: func(r *http.Request) { r.Header.Set("Content-Type", "Application/JSON; charset=UTF-8") }},
 		"a path":                {bend: func(r *http.Request) { r.URL.Path = "/behind/a/proxy" }},
-		"another body":          {body: documentedBody + " ", code: "AuthFailure.SignatureFailure"},
-		"another host":          {bend: func(r *http.Request) { r.Host = "vod.tencentcloudapi.com" }, code: "AuthFailure.SignatureFailure"},
-		"another type":          {bend: func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, code: "AuthFailure.SignatureFailure"},
-		"another method":        {bend: func(r *http.Request) { r.Method = http.MethodPut }, code: "AuthFailure.SignatureFailure"},
-		"another time":          {bend: func(r *http.Request) { r.Header.Set(timestamp, "1551113066") }, code: "AuthFailure.SignatureFailure"},
-		"another service":       {bend: replace("/cvm/", "/vod/"), code: "AuthFailure.SignatureFailure"},
+		"another body":          {body: documentedBody + " ", code: wrong},
+		"another host":          {bend: func(r *http.Request) { r.Host = "vod.tencentcloudapi.com" }, code: wrong},
+		"another type":          {bend: func(r *http.Request) { r.Header.Set("Content-Type", "text") }, code: wrong},
+		"another method":        {bend: func(r *http.Request) { r.Method = http.MethodPut }, code: wrong},
+		"another time":          {bend: func(r *http.Request) { r.Header.Set(timestamp, "1551113066") }, code: wrong},
+		"another service":       {bend: replace("/cvm/", "/vod/"), code: wrong},
 		"another key":           {bend: replace(documentedID, "AKIDother"), code: "AuthFailure.SecretIdNotFound"},
-		"another signature":     {bend: replace(documentedSign, strings.Repeat("0", 64)), code: "AuthFailure.SignatureFailure"},
+		"another signature":     {bend: replace(documentedSign, strings.Repeat("0", 64)), code: wrong},
 		"another day":           {bend: replace("2019-02-25", "2019-02-26"), code: "AuthFailure.SignatureExpire"},
-		"host is not signed":    {bend: replace("content-type;host", "content-type"), code: "AuthFailure.SignatureFailure"},
+		"host is not signed":    {bend: replace("content-type;host", "content-type"), code: wrong},
 		"six minutes late":      {late: 6 * time.Minute, code: "AuthFailure.SignatureExpire"},
 		"six minutes early":     {late: -6 * time.Minute, code: "AuthFailure.SignatureExpire"},
 		"no time":               {bend: func(r *http.Request) { r.Header.Del(timestamp) }, code: "InvalidParameter"},

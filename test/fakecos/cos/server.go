@@ -37,9 +37,11 @@ type Server struct {
 	http   *http.Server
 	served chan error
 	ending chan struct{}
-	busy   sync.WaitGroup // requests
 
 	mu      sync.Mutex
+	idle    *sync.Cond // told when no request is under way
+	busy    int        // requests that are
+	closed  bool
 	buckets map[string]*bucket
 	keys    map[string]Keys
 	rules   []*rule
@@ -64,6 +66,7 @@ func Start(o Options) (*Server, error) {
 		now: o.Now, dir: o.Dir, served: make(chan error, 1), ending: make(chan struct{}),
 		buckets: map[string]*bucket{}, keys: map[string]Keys{},
 	}
+	s.idle = sync.NewCond(&s.mu)
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -94,12 +97,15 @@ func Host(bucket, region string) string { return bucket + ".cos." + region + ".m
 
 // Close ends the server and all requests, and removes its private directory.
 func (s *Server) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
 	close(s.ending)
 	err := s.http.Close()
 	if served := <-s.served; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)
 	}
-	s.busy.Wait()
+	s.Settle()
 	if s.own {
 		err = errors.Join(err, os.RemoveAll(s.dir))
 	}
@@ -107,7 +113,31 @@ func (s *Server) Close() error {
 }
 
 // Settle waits until no request is under way. No new ones may come meanwhile.
-func (s *Server) Settle() { s.busy.Wait() }
+func (s *Server) Settle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.busy > 0 {
+		s.idle.Wait()
+	}
+}
+
+// enter counts a request, and refuses it when the server is closed.
+func (s *Server) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.busy++
+	}
+	return !s.closed
+}
+
+func (s *Server) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.busy--; s.busy == 0 {
+		s.idle.Broadcast()
+	}
+}
 
 // SetKeys makes keys known, or changes what is known of their SecretID.
 func (s *Server) SetKeys(k Keys) {
@@ -253,8 +283,10 @@ func pick(condition bool, yes, no Operation) Operation {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.busy.Add(1)
-	defer s.busy.Done()
+	if !s.enter() {
+		panic(http.ErrAbortHandler)
+	}
+	defer s.leave()
 	c := s.read(r)
 	answer := &recorder{ResponseWriter: w}
 	answer.Header().Set("Server", "tencent-cos")
