@@ -66,6 +66,11 @@ bench: build ## measure what the README claims, beside the usual way to record a
 	@hack/deps.sh $(BENCH_PACKAGES)
 	@go run ./bench
 
+.PHONY: bench-delivery
+bench-delivery: ## measure how long after Stop a recording is in its store
+	@hack/deps.sh ffmpeg
+	@go run ./bench/delivery
+
 .PHONY: clean
 clean: ## remove what was built and recorded here
 	@rm -rf bin recordings data .tools

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -139,8 +140,19 @@ func publish(opts options, r results) error {
 	if !opts.all() {
 		return nil
 	}
-	if err := os.WriteFile(opts.out, []byte(r.page(t)), 0o644); err != nil {
+	before, err := os.ReadFile(opts.out)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("write the results: %w", err)
+	}
+	page := r.page(t)
+	if _, others, ok := strings.Cut(string(before), delivery); ok {
+		page += delivery + others
+	}
+	if err := os.WriteFile(opts.out, []byte(page), 0o644); err != nil {
 		return fmt.Errorf("write the results: %w", err)
 	}
 	return nil
 }
+
+// delivery begins the part of the page that bench/delivery writes.
+const delivery = "\n## After Stop\n"

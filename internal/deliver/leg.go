@@ -29,7 +29,7 @@ type Leg struct {
 	result Result // set when the Leg has ended
 
 	state     storage.State
-	inherited bool // the state is another process's, and has not been of use yet
+	inherited atomic.Bool // the state is another process's, and has not been of use yet
 	caps      storage.Capabilities
 	delivered atomic.Int64
 }
@@ -86,7 +86,7 @@ func (l *Leg) Upload(u storage.Upload) error {
 
 // Confirmed notes that the store has a part.
 func (l *Leg) Confirmed(p spool.Part) error {
-	l.inherited = false
+	l.inherited.Store(false)
 	err := l.run.spool.AddPart(l.key(), p)
 	if err = l.unjournalled(err); err == nil {
 		l.delivered.Add(p.Length)
@@ -192,10 +192,18 @@ func (l *Leg) round(ctx context.Context) (at storage.Location, err error) {
 	if err := l.run.cargo.Carry(ctx, l); err != nil {
 		return at, err
 	}
+	var lost error // the store's files are not what was sent: asking again does not mend that
 	at, err = Do(ctx, l, "commit", 0, func(ctx context.Context) (storage.Location, error) {
-		return l.Driver().Commit(ctx, l.state)
+		at, err := l.Driver().Commit(ctx, l.state)
+		if errors.Is(err, status.DataLoss) {
+			lost, err = err, nil
+		}
+		return at, err
 	})
-	if errors.Is(err, status.FailedPrecondition) { // it does not have the main file
+	switch {
+	case lost != nil:
+		err = l.Anew(lost)
+	case errors.Is(err, status.FailedPrecondition): // it does not have the main file
 		err = l.Anew(err)
 	}
 	if err != nil {
@@ -218,7 +226,7 @@ func (l *Leg) open(ctx context.Context) error {
 	}
 	l.caps = caps
 	if known := l.known(); known.Phase == phaseOpen && len(known.State) > 0 {
-		l.inherited = l.state == nil
+		l.inherited.Store(l.state == nil)
 		l.state = known.State
 		for _, p := range known.Parts {
 			l.delivered.Add(p.Length)
@@ -237,7 +245,8 @@ func (l *Leg) open(ctx context.Context) error {
 
 // forget lets the next round begin with nothing.
 func (l *Leg) forget() error {
-	l.state, l.inherited = nil, false
+	l.state = nil
+	l.inherited.Store(false)
 	l.delivered.Store(0)
 	return l.journal(spool.Delivery{})
 }
@@ -330,7 +339,7 @@ func Do[T any](ctx context.Context, l *Leg, step string, bytes int64, do func(co
 		switch _, anew := errors.AsType[*anewError](err); {
 		case anew:
 			return v, err
-		case l.inherited && errors.Is(err, status.InvalidArgument): // of another configuration, or version of the plugin
+		case l.inherited.Load() && errors.Is(err, status.InvalidArgument): // of another configuration, or version of the plugin
 			return v, l.Anew(err)
 		case errors.Is(err, status.FailedPrecondition):
 			return v, fmt.Errorf("deliver: %s: %w", step, err)
