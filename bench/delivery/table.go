@@ -46,13 +46,17 @@ func (f figures) table(short, long time.Duration) (text string, met bool) {
 	more := max(f.short.Memory-f.bare.Memory, f.long.Memory-f.bareLong.Memory)
 	row(fmt.Sprintf("Stop to the object confirmed and readable, S3, MP4 of 20 Mbit/s, after %v", short), "≤ "+seconds(readyWithin),
 		seconds(f.short.Ready), f.short.Ready <= readyWithin)
-	row(fmt.Sprintf("the same after %v", long), "≤ the first + "+seconds(laterBy), seconds(f.long.Ready), f.long.Ready <= f.short.Ready+laterBy)
+	row(fmt.Sprintf("the same after %v", long), "≤ the first + "+seconds(laterBy),
+		seconds(f.long.Ready), f.long.Ready <= f.short.Ready+laterBy)
 	row("bytes sent / bytes of the object", fmt.Sprintf("≤ %.2f", sentAtMost),
 		fmt.Sprintf("%.4f, %.4f", ratio(f.shortSent, f.short), ratio(f.longSent, f.long)),
 		ratio(f.shortSent, f.short) <= sentAtMost && ratio(f.longSent, f.long) <= sentAtMost)
-	row("worker's memory at the most, above a recording without delivery", "≤ 64 MB", fmt.Sprintf("%.1f MB", float64(more)/1e6), more <= memoryAtMost)
-	row("byte differences between spool and object", "0", fmt.Sprintf("0 in %d and %d bytes", f.short.Size, f.long.Size), true) // else there is no table
-	fmt.Fprintf(&b, "\nThe storage plugin is a process of its own, of %.0f MB at the most.\n", float64(max(f.short.Plugin, f.long.Plugin))/1e6)
+	row("worker's memory at the most, above a recording without delivery", "≤ 64 MB",
+		fmt.Sprintf("%.1f MB", float64(more)/1e6), more <= memoryAtMost)
+	row("byte differences between spool and object", "0",
+		fmt.Sprintf("0 in %d and %d bytes", f.short.Size, f.long.Size), true) // else there is no table
+	plugin := float64(max(f.short.Plugin, f.long.Plugin)) / 1e6
+	fmt.Fprintf(&b, "\nThe storage plugin is a process of its own, of %.0f MB at the most.\n", plugin)
 	return b.String(), met
 }
 
@@ -71,6 +75,7 @@ func write(ctx context.Context, path, text string) error {
 	if err != nil {
 		return fmt.Errorf("ask for the commit: %w", err)
 	}
-	text = fmt.Sprintf("\nMeasured on %s at commit %s.\n\n%s\n", time.Now().UTC().Format(time.DateOnly), strings.TrimSpace(string(commit)), text)
+	date := time.Now().UTC().Format(time.DateOnly)
+	text = fmt.Sprintf("\nMeasured on %s at commit %s.\n\n%s\n", date, strings.TrimSpace(string(commit)), text)
 	return os.WriteFile(path, []byte(before+tableBegin+text+tableEnd+after), 0o644)
 }
