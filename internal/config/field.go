@@ -114,7 +114,7 @@ func onOff(name string, to *bool) field {
 func boolean(name string, to *bool) field {
 	return field{name, func(v cty.Value) error {
 		if v.Type() != cty.Bool {
-			return fmt.Errorf("%s must be true or false", name)
+			return errors.New("true or false")
 		}
 		*to = v.True()
 		return nil

@@ -48,9 +48,10 @@ default_runtime = "here"
 default_storage = "archive"
 on_term         = "drain"
 api {
-  listen       = "[::1]:9000"
-  path_prefix  = "/record"
-  cors_origins = ["https://example.com", "*"]
+  listen             = "[::1]:9000"
+  path_prefix        = "/record"
+  cors_origins       = ["https://example.com", "*"]
+  legacy_encrypt_key = true
 }
 engine {
   fps            = 25
@@ -94,7 +95,9 @@ storage "blob" "archive" {
 		DefaultRuntime: "here",
 		DefaultStorage: "archive",
 		OnTerm:         OnTermDrain,
-		API:            API{Listen: "[::1]:9000", PathPrefix: "/record", CORSOrigins: []string{"https://example.com", "*"}},
+		API: API{
+			Listen: "[::1]:9000", PathPrefix: "/record", CORSOrigins: []string{"https://example.com", "*"}, LegacyEncryptKey: true,
+		},
 		Engine: Engine{
 			FPS: 25, CRF: 20, Preset: "fast", AudioBitrate: 96000,
 			Chrome: filepath.Join(dir, "chrome/chrome"), FFmpeg: "/usr/local/bin/ffmpeg",
@@ -225,6 +228,7 @@ func TestMistakes(t *testing.T) {
 		{"open to the world", `api { listen = "0.0.0.0:8080" }`, []string{`1:16: listen must be ` + listen + `, not "0.0.0.0:8080"`}},
 		{"every address", `api { listen = ":8080" }`, []string{`1:16: listen must be ` + listen + `, not ":8080"`}},
 		{"no port", `api { listen = "127.0.0.1" }`, []string{`1:16: listen must be ` + listen + `, not "127.0.0.1"`}},
+		{"no boolean", `api { legacy_encrypt_key = "yes" }`, []string{"1:28: legacy_encrypt_key must be true or false"}},
 		{"no prefix", `api { path_prefix = "record/" }`, []string{`1:21: path_prefix must be a path such as "/record", not "record/"`}},
 		{"no list", `api { cors_origins = "*" }`, []string{`1:22: cors_origins must be a list, not "*"`}},
 		{"no origin", `api { cors_origins = ["*", "example.com"] }`, []string{

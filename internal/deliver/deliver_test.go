@@ -142,6 +142,9 @@ func TestFailures(t *testing.T) {
 		"answers that are lost": {
 			options: storagetest.Options{After: storagetest.FailFirst("Commit", 2, unavailable)}, puts: 1,
 		},
+		"files that are not what was sent": {
+			options: storagetest.Options{Before: storagetest.FailFirst("Commit", 1, status.Errorf(status.DataLoss, "other bytes"))}, puts: 2,
+		},
 		"refused": {
 			options: storagetest.Options{Before: storagetest.FailFirst("Open", 1000, status.Errorf(status.PermissionDenied, "no"))},
 			code:    "UploadDenied", kind: status.PermissionDenied,

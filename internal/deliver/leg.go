@@ -192,10 +192,18 @@ func (l *Leg) round(ctx context.Context) (at storage.Location, err error) {
 	if err := l.run.cargo.Carry(ctx, l); err != nil {
 		return at, err
 	}
+	var lost error // the store's files are not what was sent: asking again does not mend that
 	at, err = Do(ctx, l, "commit", 0, func(ctx context.Context) (storage.Location, error) {
-		return l.Driver().Commit(ctx, l.state)
+		at, err := l.Driver().Commit(ctx, l.state)
+		if errors.Is(err, status.DataLoss) {
+			lost, err = err, nil
+		}
+		return at, err
 	})
-	if errors.Is(err, status.FailedPrecondition) { // it does not have the main file
+	switch {
+	case lost != nil:
+		err = l.Anew(lost)
+	case errors.Is(err, status.FailedPrecondition): // it does not have the main file
 		err = l.Anew(err)
 	}
 	if err != nil {

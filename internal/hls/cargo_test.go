@@ -27,6 +27,9 @@ import (
 	"github.com/recordhost/recordhost/sdk/storage/storagetest"
 )
 
+// put is the call that sends a file.
+const put = "Put"
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // piece is a fragment as the encoder hands it out.
@@ -171,7 +174,7 @@ func TestWhileItRecords(t *testing.T) {
 	var m *storagetest.Memory
 	var kinds []string
 	m = storagetest.NewMemory(storagetest.Options{After: func(_ context.Context, c storagetest.Call) error {
-		if c.Method != "Put" || c.Name != "playlist.m3u8" {
+		if c.Method != put || c.Name != "playlist.m3u8" {
 			return nil
 		}
 		files := m.Files()
@@ -259,7 +262,7 @@ func TestAnotherWorker(t *testing.T) {
 			location := l.finish(end)
 			puts := map[string]int{}
 			for _, c := range m.Calls() {
-				if c.Method == "Put" {
+				if c.Method == put {
 					puts[c.Name]++
 				}
 			}
@@ -303,11 +306,11 @@ func TestFaults(t *testing.T) {
 	in, head, all := pieces(t, run(t, 5))
 	var once sync.Once
 	for name, o := range map[string]storagetest.Options{
-		"unavailable": {Before: storagetest.FailFirst("Put", 7, status.Errorf(status.Unavailable, "503"))},
-		"lost":        {After: storagetest.FailFirst("Put", 7, status.Errorf(status.Unavailable, "reset"))},
+		"unavailable": {Before: storagetest.FailFirst(put, 7, status.Errorf(status.Unavailable, "503"))},
+		"lost":        {After: storagetest.FailFirst(put, 7, status.Errorf(status.Unavailable, "reset"))},
 		"commit lost": {After: storagetest.FailFirst("Commit", 2, status.Errorf(status.Unavailable, "reset"))},
 		"expired": {Before: func(_ context.Context, c storagetest.Call) (err error) {
-			if c.Method == "Put" && c.Count == 4 {
+			if c.Method == put && c.Count == 4 {
 				once.Do(func() { err = status.Errorf(status.FailedPrecondition, "the session is over") })
 			}
 			return err

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -356,7 +357,8 @@ func TestJoin(t *testing.T) {
 	same(t, playlist, movie)
 	packets(t, f)
 	text := string(must[[]byte](t)(os.ReadFile(playlist)))
-	if got := durations([]byte(text)); len(got) != 7 || got[2] != 0.5 || got[3] != 2 || math.Abs(got[4]-(at-from-2*time.Second).Seconds()) > 1e-4 {
+	if got := durations([]byte(text)); len(got) != 7 || got[2] != 0.5 || got[3] != 2 ||
+		math.Abs(got[4]-(at-from-2*time.Second).Seconds()) > 1e-4 {
 		t.Errorf("segments of %v s", got)
 	}
 	lines := strings.Split(text, "\n")
@@ -427,8 +429,11 @@ func TestWholeIsFinal(t *testing.T) {
 func TestEncrypted(t *testing.T) {
 	t.Parallel()
 	key := []byte("0123456789abcdef")
-	served := key
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(served) }))
+	var served atomic.Value
+	served.Store(key)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(served.Load().([]byte))
+	}))
 	defer server.Close()
 	f := newFilm(t, hls.Options{Key: key, KeyURL: server.URL + "/key?a=1&b=2", Segment: 2 * time.Second})
 	f.add(run(t, 5), mp4.Run{}, -1)
@@ -445,7 +450,7 @@ func TestEncrypted(t *testing.T) {
 		[]byte(`#EXT-X-KEY:METHOD=AES-128,URI="`+server.URL+"/key?a=1&b=2\"\n")) {
 		t.Errorf("the key is not where it should:\n%s", text)
 	}
-	served = []byte("fedcba9876543210")
+	served.Store([]byte("fedcba9876543210"))
 	args := append([]string{"-v", "error", "-xerror"}, opened(playlist)...)
 	if out, err := command(t, "ffmpeg", append(args, "-f", "null", "-")...); err == nil {
 		t.Errorf("it plays with another key: %s", out)
@@ -470,7 +475,9 @@ func TestPlaylist(t *testing.T) {
 	must[*hls.Segment](t)(s.Add(g))
 	day := time.Date(2026, 11, 26, 12, 0, 0, 0, time.FixedZone("", 3600))
 	// Recording went on ten seconds later within the second segment, and at once within the first.
-	calendar := hls.Calendar{Moments: []hls.Moment{{0, day}, {time.Second, day.Add(time.Second)}, {3 * time.Second, day.Add(13 * time.Second)}}}
+	calendar := hls.Calendar{Moments: []hls.Moment{
+		{0, day}, {time.Second, day.Add(time.Second)}, {3 * time.Second, day.Add(13 * time.Second)},
+	}}
 	want := strings.Replace(head, "DURATION:6", "DURATION:8", 1) +
 		"#EXT-X-PROGRAM-DATE-TIME:2026-11-26T11:00:00.000Z\n#EXTINF:2.000000,\n./a%20b:c-00000.ts\n" +
 		"#EXTINF:2.000000,\n./a%20b:c-00001.ts\n" +

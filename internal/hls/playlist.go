@@ -65,8 +65,8 @@ func (s *Stream) Playlist(c Calendar, ended bool) []byte {
 // gapWithin tells whether something is missing behind the beginning of one segment, up to that of the next.
 func (c Calendar) gapWithin(begin, next time.Duration) bool {
 	for _, at := range c.Gaps {
-		// A picture's time is rounded to ticks.
-		if at = at - time.Millisecond; begin < at && at <= next {
+		at -= time.Millisecond // a picture's time is rounded to ticks
+		if begin < at && at <= next {
 			return true
 		}
 	}

@@ -147,10 +147,9 @@ func (x *Index) take(p *place, t *table, n int) []Unit {
 }
 
 func (x *Index) unit(p *place, t *table) Unit {
-	switch {
-	case p.samples == 0:
+	if p.samples == 0 {
 		p.decode = t.first
-	default:
+	} else {
 		p.decode += int64(p.deltas.next(&t.deltas))
 	}
 	shift := int64(int32(p.shifts.next(&t.shifts)))

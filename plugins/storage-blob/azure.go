@@ -90,12 +90,12 @@ func (a *azureParts) send(ctx context.Context, key string, up upload, c *content
 	if err != nil {
 		return storage.Receipt{}, failure(ctx, doing, c.blame(err))
 	}
-	r := storage.Receipt{Number: c.part.Number, Size: c.part.Size(), ETag: up.Nonce}
+	r := storage.Receipt{Number: c.part.Number, Size: c.part.Size()}
 	if len(out.ContentMD5) == 0 {
 		return r, nil // the store has compared it all the same
 	}
 	if !slices.Equal(out.ContentMD5, sum.md5) {
-		return storage.Receipt{}, status.Errorf(status.DataLoss, "%s: it has the MD5 %x, the store reports %x", doing, sum.md5, out.ContentMD5)
+		return storage.Receipt{}, changed(doing, "MD5", hex.EncodeToString(sum.md5), hex.EncodeToString(out.ContentMD5))
 	}
 	r.Checksum = "md5:" + hex.EncodeToString(out.ContentMD5)
 	return r, nil
@@ -125,8 +125,8 @@ func onlyNewBlob() *azblob.AccessConditions {
 	return &azblob.AccessConditions{ModifiedAccessConditions: &azblob.ModifiedAccessConditions{IfNoneMatch: &anyTag}}
 }
 
-// abandon commits a list without any block, which discards the owner's, and removes the empty blob that this makes. There is no other way to be rid of them; where a blob is
-// there already, or blocks of others, they are left to vanish.
+// abandon commits a list without any block, which discards the owner's, and removes the empty blob that this makes. There is no other
+// way to be rid of them; where a blob is there already, or blocks of others, they are left to vanish.
 func (a *azureParts) abandon(ctx context.Context, key, owner string) error {
 	doing := "remove what was sent of " + key
 	blob := a.blob(key)
@@ -137,12 +137,11 @@ func (a *azureParts) abandon(ctx context.Context, key, owner string) error {
 	if err != nil {
 		return failure(ctx, doing, err)
 	}
-	for _, b := range list.UncommittedBlocks {
-		if id, err := base64.StdEncoding.DecodeString(*b.Name); err != nil || !strings.HasPrefix(string(id), owner) {
-			return nil
-		}
+	foreign := func(b *blockblob.Block) bool {
+		id, err := base64.StdEncoding.DecodeString(*b.Name)
+		return err != nil || !strings.HasPrefix(string(id), owner)
 	}
-	if len(list.UncommittedBlocks) == 0 {
+	if len(list.UncommittedBlocks) == 0 || slices.ContainsFunc(list.UncommittedBlocks, foreign) {
 		return nil
 	}
 	made, err := blob.CommitBlockList(ctx, nil, &blockblob.CommitBlockListOptions{

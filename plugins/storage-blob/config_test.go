@@ -85,7 +85,8 @@ func TestOpeningMistakes(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	c, err := schema.Decode[Config]([]byte(`{"url": "mem://", "prefix": "a", "base_url": "https://x", "overwrite": true, "whole_files": true}`))
+	text := `{"url": "mem://", "prefix": "a", "base_url": "https://x", "overwrite": true, "whole_files": true}`
+	c, err := schema.Decode[Config]([]byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,8 +23,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// fake-gcs-server brings this one, which runs as long as the process.
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"))
+	goleak.VerifyTestMain(m,
+		// fake-gcs-server brings this one, which runs as long as the process.
+		goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"),
+		// toxiproxy leaves these two behind where a toxic has ended a connection.
+		goleak.IgnoreTopFunction("github.com/Shopify/toxiproxy/v2/toxics.(*NoopToxic).Pipe"),
+		goleak.IgnoreTopFunction("github.com/Shopify/toxiproxy/v2/stream.(*ChanWriter).Write"),
+	)
 }
 
 // newDriver opens a store as the plugin does once it was configured.

@@ -43,7 +43,7 @@ func (c *content) Read(p []byte) (int, error) {
 	}
 	n, err := c.from.Read(p)
 	c.at += int64(n)
-	if err != nil && err != io.EOF { //nolint:errorlint // the part's reader returns it bare
+	if err != nil && err != io.EOF {
 		c.err = err
 	}
 	return n, err

@@ -151,9 +151,7 @@ func (d *Driver) Put(ctx context.Context, s storage.State, f storage.File) error
 	if err != nil {
 		return err
 	}
-	known, _ := d.ledger.known(s)
-	_, ours := known[f.Name]
-	exists, err := d.mayWrite(ctx, delivery, key, ours)
+	exists, err := d.mayWrite(ctx, delivery, key, d.ledger.has(s, f.Name))
 	if err != nil {
 		return err
 	}

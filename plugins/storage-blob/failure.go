@@ -31,9 +31,8 @@ func kindOf(err error) status.Kind {
 	if kind := status.KindOf(err); kind != status.Unknown {
 		return kind
 	}
-	var unresolved *net.DNSError // which gocloud.dev takes for a container of Azure's that does not exist
-	if errors.As(err, &unresolved) {
-		return status.Unavailable
+	if _, unresolved := errors.AsType[*net.DNSError](err); unresolved {
+		return status.Unavailable // gocloud.dev takes it for a container of Azure's that does not exist
 	}
 	switch gcerrors.Code(err) {
 	case gcerrors.NotFound:

@@ -92,6 +92,14 @@ func (l *ledger) committed(s storage.State) bool {
 	return l.of(s).committed
 }
 
+// has tells whether a file was put here.
+func (l *ledger) has(s storage.State, name string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, ok := l.of(s).files[name]
+	return ok
+}
+
 // known returns the files that were put here, and whether they are all.
 func (l *ledger) known(s storage.State) (files map[string]object, whole bool) {
 	l.mu.Lock()

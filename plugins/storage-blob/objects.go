@@ -86,7 +86,8 @@ func (s *objectStore) stat(ctx context.Context, key string) (object, error) {
 		return object{}, failure(ctx, "look at "+key, err)
 	}
 	return object{
-		size: attrs.Size, md5: md5OfHead(attrs), modified: attrs.ModTime, owner: attrs.Metadata[ownerKey], upload: attrs.Metadata[uploadKey],
+		size: attrs.Size, md5: md5OfHead(attrs), modified: attrs.ModTime,
+		owner: attrs.Metadata[ownerKey], upload: attrs.Metadata[uploadKey],
 	}, nil
 }
 

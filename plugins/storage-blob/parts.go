@@ -49,9 +49,7 @@ func (d *Driver) BeginParts(ctx context.Context, s storage.State, f storage.Grow
 	if err != nil {
 		return nil, err
 	}
-	known, _ := d.ledger.known(s)
-	_, ours := known[f.Name]
-	if _, err := d.mayWrite(ctx, delivery, key, ours); err != nil {
+	if _, err := d.mayWrite(ctx, delivery, key, d.ledger.has(s, f.Name)); err != nil {
 		return nil, err
 	}
 	up := upload{Name: f.Name, ContentType: contentTypeOf(f.ContentType), Owner: delivery.ID(), Nonce: rand.Text()}
@@ -90,20 +88,31 @@ func (d *Driver) PutPart(ctx context.Context, s storage.State, u storage.Upload,
 	if err != nil {
 		return storage.Receipt{}, err
 	}
-	can := d.parts.capabilities()
-	if p.Number < 1 || p.Number > can.MaxParts {
-		return storage.Receipt{}, status.Errorf(status.InvalidArgument, "part %d: parts are numbered from 1 to %d", p.Number, can.MaxParts)
-	}
-	if size := p.Size(); size > can.MaxPartSize {
-		return storage.Receipt{}, status.Errorf(status.InvalidArgument, "part %d has %d bytes, more than %d", p.Number, size, can.MaxPartSize)
+	if err := fits(p, d.parts.capabilities()); err != nil {
+		return storage.Receipt{}, err
 	}
 	c := &content{ctx: ctx, part: p}
 	defer c.Close()
 	return d.parts.send(ctx, key, up, c)
 }
 
-// FinishParts implements storage.Driver. Whatever the store answers, what counts is whether it then has the object that this upload
-// makes: an answer may have been lost, and be that to an earlier call.
+// fits refuses a part that the store does not take.
+func fits(p storage.Part, can storage.Capabilities) error {
+	if p.Number < 1 || p.Number > can.MaxParts {
+		return status.Errorf(status.InvalidArgument, "part %d: parts are numbered from 1 to %d", p.Number, can.MaxParts)
+	}
+	if size := p.Size(); size > can.MaxPartSize {
+		return status.Errorf(status.InvalidArgument, "part %d has %d bytes, more than %d", p.Number, size, can.MaxPartSize)
+	}
+	return nil
+}
+
+// changed is the error of a part that does not have the sum which was sent with it.
+func changed(doing, kind, sent, found string) error {
+	return status.Errorf(status.DataLoss, "%s: it has the %s %s, the store reports %s", doing, kind, sent, found)
+}
+
+// FinishParts implements storage.Driver.
 func (d *Driver) FinishParts(ctx context.Context, s storage.State, u storage.Upload, receipts []storage.Receipt) error {
 	if d.parts == nil {
 		return d.NoParts.FinishParts(ctx, s, u, receipts)
@@ -116,31 +125,18 @@ func (d *Driver) FinishParts(ctx context.Context, s storage.State, u storage.Upl
 		return err
 	}
 	found, err := d.objects.stat(ctx, key)
-	exists := err == nil
-	if !exists && status.KindOf(err) != status.NotFound {
+	switch exists := err == nil; {
+	case !exists && status.KindOf(err) != status.NotFound:
 		return err
-	}
-	if !exists || found.upload != up.Nonce {
-		known, _ := d.ledger.known(s)
-		_, ours := known[up.Name]
-		if exists && !d.mayReplace(delivery, found, ours) {
-			return status.Errorf(status.AlreadyExists, "%s exists", d.location(key))
-		}
+	case exists && found.upload == up.Nonce: // it was finished before, and the answer was lost
+	case exists && !d.mayReplace(delivery, found, d.ledger.has(s, up.Name)):
+		return status.Errorf(status.AlreadyExists, "%s exists", d.location(key))
+	default:
 		err = d.place(ctx, delivery, key, exists, func(onlyNew bool) error {
 			return d.parts.finish(ctx, key, up, receipts, onlyNew)
 		})
-		if ctx.Err() != nil {
-			return failure(ctx, "finish "+key, ctx.Err())
-		}
-		var lookErr error
-		found, lookErr = d.objects.stat(ctx, key)
-		switch made := lookErr == nil && found.upload == up.Nonce; {
-		case !made && err != nil:
+		if found, err = d.made(ctx, key, up, err); err != nil {
 			return err
-		case !made && lookErr != nil && status.KindOf(lookErr) != status.NotFound:
-			return lookErr
-		case !made:
-			return status.Errorf(status.DataLoss, "%s: it was finished, and is not in the store", key)
 		}
 	}
 	sent := object{size: sizeOf(receipts)}
@@ -149,6 +145,25 @@ func (d *Driver) FinishParts(ctx context.Context, s storage.State, u storage.Upl
 	}
 	d.ledger.finish(s, up.Name, sent)
 	return nil
+}
+
+// made returns the object that an upload has made. Whatever the store has answered when it was told to finish, what counts is whether
+// it then has the object: an answer may have been lost, and be that to an earlier call.
+func (d *Driver) made(ctx context.Context, key string, up upload, answer error) (object, error) {
+	if ctx.Err() != nil {
+		return object{}, failure(ctx, "finish "+key, ctx.Err())
+	}
+	found, err := d.objects.stat(ctx, key)
+	switch {
+	case err == nil && found.upload == up.Nonce:
+		return found, nil
+	case answer != nil:
+		return object{}, answer
+	case err != nil && status.KindOf(err) != status.NotFound:
+		return object{}, err
+	default:
+		return object{}, status.Errorf(status.DataLoss, "%s: it was finished, and is not in the store", key)
+	}
 }
 
 // inOrder returns the receipts by the numbers of their parts, each of which there is once.

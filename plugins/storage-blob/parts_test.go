@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -123,7 +124,7 @@ func leftovers(t *testing.T, d *Driver, key string) int {
 		out, err := p.client.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{
 			Bucket: aws.String(p.store.name), Prefix: name,
 		})
-		if hasCode(err, "NoSuchUpload") {
+		if noUpload(err) {
 			return 0
 		}
 		if err != nil {
@@ -304,7 +305,7 @@ func TestPutInsteadOfParts(t *testing.T) {
 		for _, restarted := range []bool{false, true} {
 			d := newClosingDriver(t, s.config())
 			g := grow(t, partSizeOf(d), 1)
-			state := mustOpen(t, d, storage.Delivery{TaskID: "t", Dir: fmt.Sprint(restarted), Main: "a.mp4"})
+			state := mustOpen(t, d, storage.Delivery{TaskID: "t", Dir: strconv.FormatBool(restarted), Main: "a.mp4"})
 			mustPutParts(t, d, state, mustBegin(t, d, state, "a.mp4"), g)
 			if restarted {
 				d = newClosingDriver(t, s.config())
@@ -313,11 +314,11 @@ func TestPutInsteadOfParts(t *testing.T) {
 			if _, err := d.Commit(t.Context(), state); err != nil {
 				t.Fatal(err)
 			}
-			wantObject(t, d, fmt.Sprint(restarted)+"/a.mp4", g.content)
+			wantObject(t, d, strconv.FormatBool(restarted)+"/a.mp4", g.content)
 			if _, azure := d.parts.(*azureParts); azure {
 				continue // a week, or the next commit
 			}
-			if n := leftovers(t, d, fmt.Sprint(restarted)+"/a.mp4"); n != 0 {
+			if n := leftovers(t, d, strconv.FormatBool(restarted)+"/a.mp4"); n != 0 {
 				t.Errorf("%d uploads are left", n)
 			}
 		}

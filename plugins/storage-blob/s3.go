@@ -157,15 +157,15 @@ func (s *s3Parts) send(ctx context.Context, key string, up upload, c *content) (
 		return storage.Receipt{}, failure(ctx, doing, c.blame(err))
 	}
 	r := storage.Receipt{Number: c.part.Number, Size: c.part.Size(), ETag: aws.ToString(out.ETag)}
-	if etag := md5OfETag(r.ETag); etag != nil && !sealed(out.ServerSideEncryption, out.SSECustomerAlgorithm) {
-		if hex.EncodeToString(etag) != hex.EncodeToString(sum.md5) {
-			return storage.Receipt{}, status.Errorf(status.DataLoss, "%s: it has the MD5 %x, the store reports %x", doing, sum.md5, etag)
+	if etag := md5OfETag(r.ETag); etag != "" && !sealed(out.ServerSideEncryption, out.SSECustomerAlgorithm) {
+		if sent := hex.EncodeToString(sum.md5); etag != sent {
+			return storage.Receipt{}, changed(doing, "MD5", sent, etag)
 		}
-		r.Checksum = "md5:" + hex.EncodeToString(etag)
+		r.Checksum = "md5:" + etag
 	}
 	if told := aws.ToString(out.ChecksumCRC64NVME); told != "" {
-		if told != crcText(sum.crc) {
-			return storage.Receipt{}, status.Errorf(status.DataLoss, "%s: it has the CRC %s, the store reports %s", doing, crcText(sum.crc), told)
+		if sent := crcText(sum.crc); told != sent {
+			return storage.Receipt{}, changed(doing, "CRC-64/NVME", sent, told)
 		}
 		r.Checksum = "crc64nvme:" + told
 	}
@@ -192,13 +192,13 @@ func crcText(crc uint64) string {
 	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, crc))
 }
 
-// md5OfETag returns the MD5 that an ETag is, nil where it is none.
-func md5OfETag(etag string) []byte {
-	sum, err := hex.DecodeString(strings.Trim(etag, `"`))
-	if err != nil || len(sum) != md5.Size {
-		return nil
+// md5OfETag returns the MD5 that an ETag is, in hexadecimal, "" where it is none.
+func md5OfETag(etag string) string {
+	etag = strings.ToLower(strings.Trim(etag, `"`))
+	if sum, err := hex.DecodeString(etag); err != nil || len(sum) != md5.Size {
+		return ""
 	}
-	return sum
+	return etag
 }
 
 // sealed tells whether the store has encrypted something so that its ETag is no MD5, though it looks like one.
@@ -259,7 +259,7 @@ func (s *s3Parts) abandon(ctx context.Context, key, owner string) error {
 	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
-		if hasCode(err, "NoSuchUpload") {
+		if noUpload(err) {
 			return nil // there is none
 		}
 		if err != nil {
@@ -292,14 +292,14 @@ func (s *s3Parts) owned(ctx context.Context, name, id *string, owner string) (bo
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			if hasCode(err, "NoSuchUpload") {
+			if noUpload(err) {
 				err = nil // it ended meanwhile
 			}
 			return false, err
 		}
 		for _, p := range page.Parts {
 			if aws.ToInt32(p.PartNumber) == lastPart {
-				return aws.ToInt64(p.Size) == int64(len(mark)) && string(md5OfETag(aws.ToString(p.ETag))) == string(sum[:]), nil
+				return aws.ToInt64(p.Size) == int64(len(mark)) && md5OfETag(aws.ToString(p.ETag)) == hex.EncodeToString(sum[:]), nil
 			}
 		}
 	}
@@ -311,7 +311,7 @@ func (s *s3Parts) remove(ctx context.Context, name, id *string) error {
 	_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
 		Bucket: aws.String(s.store.name), Key: name, UploadId: id,
 	})
-	if hasCode(err, "NoSuchUpload") {
+	if noUpload(err) {
 		return nil
 	}
 	return err
@@ -338,10 +338,10 @@ func (s *s3Parts) abortPut(ctx context.Context, key string, err error) {
 	}
 }
 
-// hasCode tells whether S3 has answered an error with this code.
-func hasCode(err error, code string) bool {
+// noUpload tells whether S3 has answered that there is no such upload.
+func noUpload(err error) bool {
 	var coded interface{ ErrorCode() string }
-	return errors.As(err, &coded) && coded.ErrorCode() == code
+	return errors.As(err, &coded) && coded.ErrorCode() == "NoSuchUpload"
 }
 
 // md5OfHead returns the MD5 of the object of which these are the attributes, nil where the store does not tell it.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -57,9 +58,7 @@ func s3Environment(t *testing.T, key, secret string) {
 func s3At(bucket string, more url.Values) func(address string) Config {
 	return func(address string) Config {
 		query := url.Values{"endpoint": {"http://" + address}, "use_path_style": {"true"}, "region": {"us-east-1"}}
-		for name, values := range more {
-			query[name] = values
-		}
+		maps.Copy(query, more)
 		return Config{URL: "s3://" + bucket + "?" + query.Encode()}
 	}
 }
@@ -76,8 +75,10 @@ func startVersity(t *testing.T) server {
 	address := freeAddress(t)
 	start(t, proc.Spec{
 		Path: tool(t, "versitygw"),
-		Args: []string{"--access", s3Key, "--secret", s3Secret, "--port", address, "--quiet", "posix", root},
-		Env:  []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()},
+		Args: []string{
+			"--access", s3Key, "--secret", s3Secret, "--port", address, "--iam-dir", t.TempDir(), "--quiet", "posix", root,
+		},
+		Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()},
 	}, address)
 	return server{address: address, at: s3At(bucketName, nil)}
 }
@@ -105,7 +106,8 @@ func startAzurite(t *testing.T) server {
 	start(t, proc.Spec{
 		Path: node,
 		Args: []string{
-			main, "--blobHost", host, "--blobPort", port, "--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent",
+			main, "--blobHost", host, "--blobPort", port,
+			"--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent",
 		},
 		Dir: t.TempDir(),
 		Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()},

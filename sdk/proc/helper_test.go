@@ -67,7 +67,7 @@ func roles() map[string]func(args []string) {
 		"ignore-term": func([]string) {
 			signal.Ignore(syscall.SIGTERM)
 			fmt.Println("ready")
-			select {}
+			time.Sleep(time.Hour) // select {} with no other goroutine is taken for a deadlock
 		},
 		"brood":  brood,
 		"family": family,

@@ -135,7 +135,7 @@ type Receipt struct {
 	Number   int
 	Size     int64
 	ETag     string
-	Checksum string // "crc64:…", "md5:…", "sha256:…"; empty when the store tells none
+	Checksum string // "crc64:…", "md5:…", "sha256:…", or of a kind that only the driver compares; empty when the store tells none
 }
 
 // Location is a committed delivery.
