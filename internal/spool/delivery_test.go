@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -80,7 +79,10 @@ func TestPartsAreRemembered(t *testing.T) {
 	must(t, s.AddPart("other", spool.Part{Number: 9}))
 	for range 2 {
 		d := s.Facts().Deliveries["cos"]
-		if len(d.Parts) != 3 || d.Parts[2].Number != 4 || d.Parts[2].Offset != 2 || string(d.Parts[0].Note) != `{"a":1}` || string(d.Upload) != "u" {
+		if len(d.Parts) != 3 || string(d.Upload) != "u" {
+			t.Fatalf("%+v", d)
+		}
+		if p := d.Parts[2]; p.Number != 4 || p.Offset != 2 || string(p.Note) != `{"a":1}` {
 			t.Errorf("%+v", d)
 		}
 		must(t, s.Close())
@@ -90,8 +92,5 @@ func TestPartsAreRemembered(t *testing.T) {
 	must(t, s.Close())
 	if d := open(t, dir).Facts().Deliveries["cos"]; len(d.Parts) != 0 || string(d.State) != "t" || d.Upload != nil {
 		t.Errorf("begun anew: %+v", d)
-	}
-	if left, err := os.ReadFile(filepath.Join(dir, "journal")); err != nil || !bytes.Contains(left, []byte(`"part":{"target":"cos","number":2`)) {
-		t.Errorf("%s, %v", left, err)
 	}
 }

@@ -70,9 +70,10 @@ func TestATargetThatRefuses(t *testing.T) {
 }
 
 func retryTarget(ctx context.Context, stand *synthetic.Stand, store *s3mem.Backend, open *atomic.Bool) error {
+	cloud := map[string]any{"Storage": "cloud", "TargetDir": "a", "TargetName": "b"}
 	task, err := stand.Start(ctx, map[string]any{
 		"RecordURL": synthetic.Script{}.URL(), "Width": synthetic.FilmWidth, "Height": synthetic.FilmHeight,
-		"Output": map[string]any{"Targets": []any{map[string]any{}, map[string]any{"Storage": "cloud", "TargetDir": "a", "TargetName": "b"}}},
+		"Output": map[string]any{"Targets": []any{map[string]any{}, cloud}},
 	})
 	if err != nil {
 		return err
