@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/recordhost/recordhost/internal/deliver"
@@ -148,12 +149,17 @@ func (j job) open(ctx context.Context) (*pluginhost.Host, error) {
 func (j job) record(ctx context.Context, s *spool.Spool, f film, run *deliver.Run) error {
 	live := time.NewTicker(filmPiece)
 	defer live.Stop()
+	slow := false
 	for at := time.Duration(0); at < j.Length; {
 		if err := s.Begin(mp4.Run{Init: f.init, Video: at, Audio: at}, f.head); err != nil {
 			return err
 		}
 		for i, fragment := range f.fragments {
 			if at >= j.Length-j.Live {
+				if !slow {
+					slow = true
+					syscall.Sync() // gigabytes of a store on this disk, which a recording would not have made within minutes
+				}
 				<-live.C
 			} else if err := caughtUp(ctx, s, run); err != nil {
 				return err

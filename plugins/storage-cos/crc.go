@@ -10,39 +10,35 @@ import (
 func table() *crc64.Table { return crc64.MakeTable(crc64.ECMA) }
 
 // joinCRC returns the CRC64 of two pieces one after the other, the second n bytes long. It is the method of zlib's crc32_combine: the
-// first one's is taken through n zero bytes, a linear map that is squared together out of that of one bit.
+// first one's is taken through n zero bytes, which multiplies it, as a polynomial over two elements, by x to the power of 8n. A recording
+// of many hours has thousands of parts, and someone waits for their sum.
 func joinCRC(first, second uint64, n int64) uint64 {
-	var zeros [64]uint64 // what becomes of each bit
-	zeros[0] = crc64.ECMA
-	for i := 1; i < len(zeros); i++ {
-		zeros[i] = 1 << (i - 1)
-	}
-	for range 3 {
-		zeros = squared(&zeros)
-	}
+	power, square := uint64(polyOne), uint64(polyOne>>8)
 	for ; n > 0; n >>= 1 {
 		if n&1 == 1 {
-			first = mapped(&zeros, first)
+			power = polyProduct(power, square)
 		}
-		zeros = squared(&zeros)
+		square = polyProduct(square, square)
 	}
-	return first ^ second
+	return polyProduct(first, power) ^ second
 }
 
-func mapped(m *[64]uint64, v uint64) (out uint64) {
-	for i := 0; v != 0; i, v = i+1, v>>1 {
-		if v&1 == 1 {
-			out ^= m[i]
+// polyOne is x to the power of 0: the highest bit is the lowest power.
+const polyOne = 1 << 63
+
+// polyProduct multiplies two polynomials modulo that of the CRC.
+func polyProduct(a, b uint64) (product uint64) {
+	for bit := uint64(polyOne); bit > 0; bit >>= 1 {
+		if a&bit != 0 {
+			product ^= b
+		}
+		carry := b & 1
+		b >>= 1
+		if carry == 1 {
+			b ^= crc64.ECMA
 		}
 	}
-	return out
-}
-
-func squared(m *[64]uint64) (out [64]uint64) {
-	for i := range m {
-		out[i] = mapped(m, m[i])
-	}
-	return out
+	return product
 }
 
 // crcPrefix stands before a CRC64 in receipts and locations, which is written in decimal as the service does.
