@@ -226,9 +226,16 @@ func TestHLSIsWatchedWhileItIsRecorded(t *testing.T) {
 		t.Fatal(err)
 	}
 	near(t, "length against FileDuration", f.info.Duration.Seconds(), v.FileDuration, 0.1)
+	// How well a page is recorded beside a second browser is not this test's matter, and that segments hold what an MP4 would is
+	// package hls's: here it is one recording without a break, whose sound fits its picture.
 	r := f.read(t)
-	checkWhole(t, r, time.Duration(v.FileDuration*float64(time.Second)))
-	checkSound(t, r, time.Duration(v.FileDuration*float64(time.Second)))
+	if r.Unreadable > 0 || r.Reloads > 0 || len(r.Cuts) > 0 || len(r.FileGaps) > 0 {
+		t.Errorf("unreadable %d, reloads %d, cuts %v, gaps in the file %v", r.Unreadable, r.Reloads, r.Cuts, r.FileGaps)
+	}
+	near(t, "page's clock against the file's", r.PageSeconds, r.Seconds, 0.1)
+	if s := r.PlusHalfFrame; s == nil || math.Abs(s.Median) > 80 {
+		t.Errorf("sound minus picture %+v", s)
+	}
 
 	another := []byte("fedcba9876543210")
 	c.key.Store(&another)
