@@ -1,6 +1,6 @@
 // Delivery measures how long after Stop a recording is in its store: `make bench-delivery`. A process that stands for a worker
-// records a film of 20 Mbit/s with the real spool, and delivers it with the real delivery and the real plugin to an S3 server of
-// this process. Only the capture is missing: the film comes as fast as it is delivered, and at its own pace at the end. It prints
+// records a film of 20 Mbit/s with the real spool, and delivers it with the real delivery and the real plugins to servers of this
+// process, one that speaks S3 and one that speaks COS. Only the capture is missing: the film comes as fast as it is delivered, and at its own pace at the end. It prints
 // a table, writes it into docs/benchmarks.md, and exits with 1 where a bar is missed.
 package main
 
@@ -12,6 +12,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -78,18 +79,22 @@ func run(ctx context.Context, short, long time.Duration, out string) (met bool, 
 	if err := b.prepare(ctx); err != nil {
 		return false, err
 	}
-	var f figures
-	if f.bare, _, err = b.record(ctx, short, false); err != nil {
+	f := figures{of: map[string]delivered{}}
+	if f.bareShort, _, err = b.record(ctx, short, nil); err != nil {
 		return false, err
 	}
-	if f.short, f.shortSent, err = b.record(ctx, short, true); err != nil {
+	if f.bareLong, _, err = b.record(ctx, long, nil); err != nil {
 		return false, err
 	}
-	if f.bareLong, _, err = b.record(ctx, long, false); err != nil {
-		return false, err
-	}
-	if f.long, f.longSent, err = b.record(ctx, long, true); err != nil {
-		return false, err
+	for _, k := range kinds() {
+		var d delivered
+		if d.short, d.shortSent, err = b.record(ctx, short, &k); err != nil {
+			return false, err
+		}
+		if d.long, d.longSent, err = b.record(ctx, long, &k); err != nil {
+			return false, err
+		}
+		f.of[k.name] = d
 	}
 	text, met := f.table(short, long)
 	fmt.Print(text)
@@ -106,9 +111,14 @@ func (b bench) film() string    { return filepath.Join(b.dir, "film.mp4") }
 func (b bench) plugins() string { return filepath.Join(b.dir, "bin") }
 
 func (b bench) prepare(ctx context.Context) error {
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(b.plugins(), "storage-blob"),
-		"github.com/recordhost/recordhost/plugins/storage-blob")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	var todo []*exec.Cmd
+	for _, k := range kinds() {
+		name := "storage-" + k.plugin
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(b.plugins(), name),
+			"github.com/recordhost/recordhost/plugins/"+name)
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		todo = append(todo, build)
+	}
 	seconds, rate := strconv.Itoa(int(filmLength/time.Second)), strconv.Itoa(filmRate)
 	shoot := exec.CommandContext(ctx, "ffmpeg", "-v", "error",
 		"-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=30:duration="+seconds,
@@ -118,7 +128,7 @@ func (b bench) prepare(ctx context.Context) error {
 		"-avoid_negative_ts", "disabled", "-use_editlist", "0",
 		"-movflags", "+frag_keyframe+empty_moov+default_base_moof+frag_discont+skip_trailer", "-frag_duration", "500000",
 		"-video_track_timescale", "90000", "-f", "mp4", b.film())
-	for _, cmd := range []*exec.Cmd{build, shoot} {
+	for _, cmd := range append(todo, shoot) {
 		if said, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w: %s", cmd.Path, err, said)
 		}
@@ -126,69 +136,79 @@ func (b bench) prepare(ctx context.Context) error {
 	return nil
 }
 
-// record makes one recording in a process of its own, compares what the store has with what is local, and answers how many
-// bytes the store was sent.
-func (b bench) record(ctx context.Context, length time.Duration, delivered bool) (o outcome, sent int64, err error) {
+// record makes one recording in a process of its own, delivered to such a store if it is given, compares what that has with
+// what is local, and answers how many bytes it was sent.
+func (b bench) record(ctx context.Context, length time.Duration, to *kind) (o outcome, sent int64, err error) {
 	dir, err := os.MkdirTemp(b.dir, "run-")
 	if err != nil {
 		return o, 0, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	j := job{Film: b.film(), Dir: dir, Plugins: b.plugins(), Length: length, Live: min(liveFor, length), Key: "lesson.mp4"}
+	if to == nil {
+		o, err = j.inAnother(ctx)
+		return o, 0, err
+	}
 	objects := filepath.Join(dir, "objects")
 	if err := os.Mkdir(objects, 0o700); err != nil {
 		return o, 0, err
 	}
-	server, err := startS3(objects)
+	server, err := to.start(objects)
 	if err != nil {
 		return o, 0, err
 	}
 	defer func() { err = errors.Join(err, server.close()) }()
-	const key = "lesson.mp4"
-	j := job{Film: b.film(), Dir: dir, Plugins: b.plugins(), Length: length, Live: min(liveFor, length), Key: key}
-	if delivered {
-		j.URL, j.Read = server.url(), fmt.Sprintf("http://%s/%s/%s", server.address, bucket, key)
+	j.Plugin, j.Read = to.plugin, server.read(j.Key)
+	if j.Config, j.Env, err = server.settings(); err != nil {
+		return o, 0, err
 	}
+	if o, err = j.inAnother(ctx); err != nil {
+		return o, 0, err
+	}
+	return o, server.sent(), same(ctx, j.Read, o)
+}
+
+// inAnother has the job done by another process.
+func (j job) inAnother(ctx context.Context) (o outcome, err error) {
 	order, err := json.Marshal(j)
 	if err != nil {
-		return o, 0, err
+		return o, err
 	}
 	executable, err := os.Executable()
 	if err != nil {
-		return o, 0, err
+		return o, err
 	}
 	worker := exec.CommandContext(ctx, executable, "worker")
 	worker.Stdin, worker.Stderr = bytes.NewReader(order), os.Stderr
 	answer, err := worker.Output()
 	if err != nil {
-		return o, 0, fmt.Errorf("the worker: %w", err)
+		return o, fmt.Errorf("the worker: %w", err)
 	}
-	if err := json.Unmarshal(answer, &o); err != nil {
-		return o, 0, err
-	}
-	if delivered {
-		err = same(server, key, o)
-	}
-	return o, server.received.Load(), err
+	return o, json.Unmarshal(answer, &o)
 }
 
-// same compares the object with the local file, byte for byte.
-func same(server *s3, key string, o outcome) error {
-	object := server.object(key)
-	if object == nil {
-		return errors.New("the store has no object that was sent in parts")
+// same reads the object as anybody does, and compares it with the local file, byte for byte.
+func same(ctx context.Context, url string, o outcome) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
 	}
-	stored, local := object.open(0, object.size()), mp4.Extents(o.Extents).Open()
-	defer func() { _, _ = stored.Close(), local.Close() }()
+	stored, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	local := mp4.Extents(o.Extents).Open()
+	defer func() { _, _ = stored.Body.Close(), local.Close() }()
 	a, b := make([]byte, 1<<20), make([]byte, 1<<20)
 	for {
-		n, errA := io.ReadFull(stored, a)
+		n, errA := io.ReadFull(stored.Body, a)
 		m, errB := io.ReadFull(local, b)
 		if !bytes.Equal(a[:n], b[:m]) {
-			return errors.New("the object is not the local file")
+			return fmt.Errorf("the object is not the local file (%s)", stored.Status)
 		}
 		switch {
 		case errors.Is(errA, io.EOF) || errors.Is(errA, io.ErrUnexpectedEOF):
-			return nil // as does the other one, which has as many bytes
+			return nil // as does the other one: the last pieces are as long
 		case errA != nil || errB != nil:
 			return errors.Join(errA, errB)
 		}

@@ -66,7 +66,7 @@ func (u *upload) size() (n int64) {
 }
 
 // startS3 serves until Close.
-func startS3(dir string) (*s3, error) {
+func startS3(dir string) (store, error) {
 	s := &s3{Backend: s3mem.New(), dir: dir, uploads: map[gofakes3.UploadID]*upload{}, objects: map[string]*upload{}}
 	if err := s.CreateBucket(bucket); err != nil {
 		return nil, err
@@ -117,11 +117,6 @@ func (t tagged) WriteHeader(code int) {
 func (t tagged) Write(b []byte) (int, error) {
 	t.mark()
 	return t.ResponseWriter.Write(b)
-}
-
-// url is what the plugin is configured with.
-func (s *s3) url() string {
-	return fmt.Sprintf("s3://%s?endpoint=http://%s&use_path_style=true&region=us-east-1", bucket, s.address)
 }
 
 func (s *s3) CreateMultipartUpload(_, object string, meta map[string]string) (gofakes3.UploadID, error) {

@@ -15,18 +15,23 @@ const (
 	tableEnd   = "<!-- delivery: end -->\n"
 )
 
-// The bars.
+// The bars that all stores have.
 const (
-	readyWithin  = 3500 * time.Millisecond // S3, whose smallest part is 5 MiB
 	laterBy      = 700 * time.Millisecond
 	sentAtMost   = 1.02
 	memoryAtMost = 64 << 20
 )
 
-// figures are what was measured: a recording that is not delivered and one that is, short and long.
+// figures are what was measured: recordings that are not delivered, and those that are, by the name of the kind of store.
 type figures struct {
-	bare, short, bareLong, long outcome
-	shortSent, longSent         int64
+	bareShort, bareLong outcome
+	of                  map[string]delivered
+}
+
+// delivered are a short and a long recording, and how many bytes the store was sent of each.
+type delivered struct {
+	short, long         outcome
+	shortSent, longSent int64
 }
 
 // table judges them.
@@ -43,16 +48,23 @@ func (f figures) table(short, long time.Duration) (text string, met bool) {
 	}
 	seconds := func(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
 	ratio := func(sent int64, o outcome) float64 { return float64(sent) / float64(o.Size) }
-	more := max(f.short.Memory-f.bare.Memory, f.long.Memory-f.bareLong.Memory)
-	row(fmt.Sprintf("Stop to the object confirmed and readable, S3, MP4 of 20 Mbit/s, after %v", short), "≤ "+seconds(readyWithin),
-		seconds(f.short.Ready), f.short.Ready <= readyWithin)
-	row(fmt.Sprintf("the same after %v", long), "≤ the first + "+seconds(laterBy), seconds(f.long.Ready), f.long.Ready <= f.short.Ready+laterBy)
-	row("bytes sent / bytes of the object", fmt.Sprintf("≤ %.2f", sentAtMost),
-		fmt.Sprintf("%.4f, %.4f", ratio(f.shortSent, f.short), ratio(f.longSent, f.long)),
-		ratio(f.shortSent, f.short) <= sentAtMost && ratio(f.longSent, f.long) <= sentAtMost)
-	row("worker's memory at the most, above a recording without delivery", "≤ 64 MB", fmt.Sprintf("%.1f MB", float64(more)/1e6), more <= memoryAtMost)
-	row("byte differences between spool and object", "0", fmt.Sprintf("0 in %d and %d bytes", f.short.Size, f.long.Size), true) // else there is no table
-	fmt.Fprintf(&b, "\nThe storage plugin is a process of its own, of %.0f MB at the most.\n", float64(max(f.short.Plugin, f.long.Plugin))/1e6)
+	var plugins []string
+	for _, k := range kinds() {
+		d := f.of[k.name]
+		row(fmt.Sprintf("Stop to the object confirmed and readable, MP4 of 20 Mbit/s after %v, %s", short, k.name),
+			"≤ "+seconds(k.bar), seconds(d.short.Ready), d.short.Ready <= k.bar)
+		row(fmt.Sprintf("the same after %v", long), "≤ the first + "+seconds(laterBy),
+			seconds(d.long.Ready), d.long.Ready <= d.short.Ready+laterBy)
+		a, z := ratio(d.shortSent, d.short), ratio(d.longSent, d.long)
+		row("bytes sent / bytes of the object", fmt.Sprintf("≤ %.2f", sentAtMost), fmt.Sprintf("%.4f, %.4f", a, z), max(a, z) <= sentAtMost)
+		more := max(d.short.Memory-f.bareShort.Memory, d.long.Memory-f.bareLong.Memory)
+		row("worker's memory at the most, above a recording without delivery", "≤ 64 MB",
+			fmt.Sprintf("%.1f MB", float64(more)/1e6), more <= memoryAtMost)
+		row("byte differences between spool and object", "0",
+			fmt.Sprintf("0 in %d and %d bytes", d.short.Size, d.long.Size), true) // else there is no table
+		plugins = append(plugins, fmt.Sprintf("storage-%s %.0f MB", k.plugin, float64(max(d.short.Plugin, d.long.Plugin))/1e6))
+	}
+	fmt.Fprintf(&b, "\nThe storage plugin is a process of its own, at the most: %s.\n", strings.Join(plugins, ", "))
 	return b.String(), met
 }
 
@@ -71,6 +83,7 @@ func write(ctx context.Context, path, text string) error {
 	if err != nil {
 		return fmt.Errorf("ask for the commit: %w", err)
 	}
-	text = fmt.Sprintf("\nMeasured on %s at commit %s.\n\n%s\n", time.Now().UTC().Format(time.DateOnly), strings.TrimSpace(string(commit)), text)
+	date := time.Now().UTC().Format(time.DateOnly)
+	text = fmt.Sprintf("\nMeasured on %s at commit %s.\n\n%s\n", date, strings.TrimSpace(string(commit)), text)
 	return os.WriteFile(path, []byte(before+tableBegin+text+tableEnd+after), 0o644)
 }

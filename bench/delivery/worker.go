@@ -30,9 +30,11 @@ type job struct {
 	Plugins string
 	Length  time.Duration
 	Live    time.Duration // the end of it comes in at the pace of a recording
-	URL     string        // of the store; empty: the recording is not delivered
-	Key     string        // of the object
-	Read    string        // a URL under which readers find it
+	Plugin  string        // of the store; empty: the recording is not delivered
+	Config  json.RawMessage
+	Env     map[string]string
+	Key     string // of the object
+	Read    string // a URL under which readers find it
 }
 
 // outcome is what it answers on its standard output.
@@ -87,7 +89,7 @@ func (j job) work(ctx context.Context) (o outcome, err error) {
 	defer func() { err = errors.Join(err, s.Close()) }()
 	var run *deliver.Run
 	var plugins *pluginhost.Host
-	if j.URL != "" {
+	if j.Plugin != "" {
 		if plugins, err = j.open(ctx); err != nil {
 			return o, err
 		}
@@ -133,17 +135,10 @@ func (j job) open(ctx context.Context) (*pluginhost.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	settings, err := json.Marshal(map[string]string{"url": j.URL})
-	if err != nil {
-		return nil, err
-	}
 	return pluginhost.Open(ctx, pluginhost.Options{
 		Dir: j.Plugins, StateDir: filepath.Join(j.Dir, "plugins"), HostExecutable: executable,
 		Plugins: []pluginhost.Block{{
-			Kind: plugin.KindStorage, Plugin: "blob", Name: "store", Settings: pluginhost.JSON(settings),
-			Env: map[string]string{
-				"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_EC2_METADATA_DISABLED": "true",
-			},
+			Kind: plugin.KindStorage, Plugin: j.Plugin, Name: "store", Settings: pluginhost.JSON(j.Config), Env: j.Env,
 		}},
 	})
 }

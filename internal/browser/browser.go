@@ -211,7 +211,7 @@ func (b *Browser) start(ctx, life context.Context, files layout) error {
 		_ = fromChrome.Close()
 		return err
 	}
-	b.conn = newConn(fromChrome, toChrome, func(id target.SessionID, method cdproto.MethodType, params jsonv2.Value) {
+	b.conn = newConn(fromChrome, toChrome, maxMessage, func(id target.SessionID, method cdproto.MethodType, params jsonv2.Value) {
 		if id == "" {
 			b.browserEvent(method, params)
 		} else if b.attached.Load() {

@@ -32,7 +32,7 @@ const (
 // errLost is the reason of calls that end because the connection did.
 var errLost = errors.New("the connection to Chrome is lost")
 
-var errTooLong = fmt.Errorf("a message of more than %d bytes", maxMessage)
+var errTooLong = errors.New("a message that is longer than any of Chrome's should be")
 
 // eventFunc takes an event. It runs on the goroutine that reads the pipe, in the order of arrival: it must not wait for
 // an answer from Chrome.
@@ -58,10 +58,10 @@ type conn struct {
 	waiting map[int64]chan<- *cdproto.Message
 }
 
-// newConn starts the connection. It owns both files from here on.
-func newConn(fromChrome, toChrome *os.File, on eventFunc) *conn {
+// newConn starts the connection, which is lost at a message of more than most bytes. It owns both files from here on.
+func newConn(fromChrome, toChrome *os.File, most int, on eventFunc) *conn {
 	c := &conn{
-		pipe:    chromedp.NewPipeConn(&bounded{File: fromChrome}, toChrome),
+		pipe:    chromedp.NewPipeConn(&bounded{File: fromChrome, most: most}, toChrome),
 		on:      on,
 		send:    make(chan *cdproto.Message, sendQueue),
 		lost:    make(chan struct{}),
@@ -218,6 +218,7 @@ func decode[E any](params jsonv2.Value) (*E, error) {
 // bounded is Chrome's end of the pipe, failing at a message that is too long. Messages end with a zero byte.
 type bounded struct {
 	*os.File
+	most   int // bytes, of a message
 	length int // of the message so far
 }
 
@@ -229,7 +230,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 	} else {
 		b.length += n
 	}
-	if b.length > maxMessage {
+	if b.length > b.most {
 		return 0, errTooLong
 	}
 	return n, err

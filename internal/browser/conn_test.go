@@ -24,6 +24,9 @@ type chromeEnd struct {
 	answers  *os.File
 }
 
+// mostInTests is the longest message that is taken: more goes through a pipe within moments.
+const mostInTests = 1 << 20
+
 func connect(t *testing.T, on eventFunc) (*conn, *chromeEnd) {
 	t.Helper()
 	commands, toChrome, err := os.Pipe()
@@ -34,7 +37,7 @@ func connect(t *testing.T, on eventFunc) (*conn, *chromeEnd) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newConn(fromChrome, toChrome, on)
+	c := newConn(fromChrome, toChrome, mostInTests, on)
 	t.Cleanup(func() {
 		c.close()
 		_ = commands.Close()
@@ -150,7 +153,7 @@ func TestConnCallsEnd(t *testing.T) {
 			t.Errorf("%d calls are remembered", len(c.waiting))
 		}
 	})
-	long := `{"method":"` + strings.Repeat("x", maxMessage+1<<16) + `"}`
+	long := `{"method":"` + strings.Repeat("x", mostInTests+1<<16) + `"}`
 	for name, text := range map[string]string{"with a connection that closes": "", "at nonsense": "nonsense", "at a flood": long} {
 		t.Run(name, func(t *testing.T) {
 			c, chrome := connect(t, nil)

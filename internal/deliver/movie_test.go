@@ -43,7 +43,7 @@ type piece struct {
 
 const filmLength = 8 * time.Second
 
-var shoot = sync.OnceValues(func() (film, error) {
+var shoot = sync.OnceValues(func() (film, error) { //nolint:gochecknoglobals // the film is made once
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "ffmpeg", "-v", "error",
@@ -224,7 +224,8 @@ func TestGrows(t *testing.T) {
 	if err := os.WriteFile(path, stored, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	want := append(packets(t, filepath.Join(g.dir, "run-0001.mp4"), "v"), packets(t, filepath.Join(g.dir, "run-0002.mp4"), "v")...)
+	want := packets(t, filepath.Join(g.dir, "run-0001.mp4"), "v")
+	want = append(want, packets(t, filepath.Join(g.dir, "run-0002.mp4"), "v")...)
 	if got := packets(t, path, "v"); len(got) != 160 || !slices.Equal(got, want) {
 		t.Errorf("%d pictures are stored, of %d", len(got), len(want))
 	}
@@ -235,7 +236,8 @@ func packets(t *testing.T, path, stream string) (sums []string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "ffmpeg", "-v", "error", "-i", path, "-map", "0:"+stream, "-c", "copy", "-f", "framehash", "-").Output()
+	cmd := exec.CommandContext(ctx, "ffmpeg", "-v", "error", "-i", path, "-map", "0:"+stream, "-c", "copy", "-f", "framehash", "-")
+	out, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +276,7 @@ func TestGrowsOverGap(t *testing.T) {
 // expiring is a store whose sessions end: the first n calls that send parts after a while find none.
 type expiring struct {
 	*storagetest.Memory
-	kind  error
+	kind  status.Kind
 	after int32
 	parts atomic.Int32
 	lose  bool // and what was sent is gone
@@ -283,11 +285,11 @@ type expiring struct {
 func (e *expiring) PutPart(ctx context.Context, s storage.State, u storage.Upload, p storage.Part) (storage.Receipt, error) {
 	if e.parts.Add(1) == e.after {
 		if e.lose {
-			if err := e.Memory.Abort(ctx, s); err != nil {
+			if err := e.Abort(ctx, s); err != nil {
 				return storage.Receipt{}, err
 			}
 		}
-		return storage.Receipt{}, status.Errorf(e.kind.(status.Kind), "no such session")
+		return storage.Receipt{}, status.Errorf(e.kind, "no such session")
 	}
 	return e.Memory.PutPart(ctx, s, u, p)
 }
@@ -307,7 +309,8 @@ func (l *lying) PutPart(ctx context.Context, s storage.State, u storage.Upload, 
 }
 
 func TestFaultsWhileItGrows(t *testing.T) {
-	unavailable := status.Errorf(status.Unavailable, "503")
+	unavailable, forbidden := status.Errorf(status.Unavailable, "503"), status.Errorf(status.PermissionDenied, "403")
+	busy := status.WithRetryAfter(unavailable, 20*time.Millisecond)
 	first := func(n int, method string, part int, err error) func(context.Context, storagetest.Call) error {
 		var seen atomic.Int32
 		return func(_ context.Context, c storagetest.Call) error {
@@ -326,8 +329,8 @@ func TestFaultsWhileItGrows(t *testing.T) {
 		begun   int
 	}{
 		"503 for long":           {options: storagetest.Options{Before: first(10, putPart, 3, unavailable)}, resent: 10, begun: 1},
-		"refused for a while":    {options: storagetest.Options{Before: first(3, putPart, 3, status.Errorf(status.PermissionDenied, "403"))}, resent: 3, begun: 1},
-		"429":                    {options: storagetest.Options{Before: first(2, putPart, 3, status.WithRetryAfter(unavailable, 20*time.Millisecond))}, resent: 2, begun: 1},
+		"refused for a while":    {options: storagetest.Options{Before: first(3, putPart, 3, forbidden)}, resent: 3, begun: 1},
+		"429":                    {options: storagetest.Options{Before: first(2, putPart, 3, busy)}, resent: 2, begun: 1},
 		"a part's answer lost":   {options: storagetest.Options{After: first(1, putPart, 3, unavailable)}, resent: 1, begun: 1},
 		"the finish's, too":      {options: storagetest.Options{After: first(3, "FinishParts", 0, unavailable)}, begun: 1},
 		"the begin's":            {options: storagetest.Options{After: first(1, "BeginParts", 0, unavailable)}, begun: 2},

@@ -31,8 +31,9 @@ func TestPlan(t *testing.T) {
 				}
 				for i := 1; i <= n; i++ {
 					offset, length := p.part(i)
-					if offset != next || length <= 0 || i < n && length < caps.MinPartSize || caps.MaxPartSize > 0 && length > caps.MaxPartSize {
-						t.Fatalf("%s, %s, %d bytes: part %d of %d at %d of %d bytes, want it at %d", name, kind, size, i, n, offset, length, next)
+					small, large := i < n && length < caps.MinPartSize, caps.MaxPartSize > 0 && length > caps.MaxPartSize
+					if offset != next || length <= 0 || small || large {
+						t.Fatalf("%s, %s, %d bytes: part %d of %d at %d, not at %d, has %d bytes", name, kind, size, i, n, offset, next, length)
 					}
 					next += length
 				}

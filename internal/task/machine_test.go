@@ -65,34 +65,36 @@ func TestCommandsSayWhenTheyWereAsked(t *testing.T) {
 //	start, cancel, stop, finish      the time that is set
 //	files, gap, restart, untold      the member that changes
 //	retry, over, stored              an upload is tried again, no longer tried again, and no longer missing
+//
+//nolint:lll // a table
 const matrix = `
-event           normal       recording       paused          canceled*  canceled        transcode   upload      callback       finished                    finished*  finished**
-Pause           refused      paused,send     .               refused    refused         refused     refused     refused        refused                     refused    refused
-Resume          refused      .               rec,send        refused    refused         refused     refused     refused        refused                     refused    refused
-Refresh         send         send            send            refused    refused         refused     refused     refused        refused                     refused    refused
-Stop            cancel,send  cancel,send     cancel,send     .          .               .           .           .              .                           .          .
-RetryUpload     refused      refused         refused         refused    refused         refused     refused     refused        refused                     retry,again .
-lifetime-over   cancel,send  cancel,send     cancel,send     .          .               .           .           .              .                           .          .
-loaded          .            .               .               .          .               .           .           .              .                           .          .
-started         rec,start    .               .               start      .               .           .           .              .                           .          .
-paused          heard        paused,heard    heard           heard      heard           heard       heard       .              .                           .          .
-paused-before   .            .               .               .          .               .           .           .              .                           .          .
-resumed         heard        heard           rec,heard       heard      heard           heard       heard       .              .                           .          .
-resumed-before  .            .               .               .          .               .           .           .              .                           .          .
-refreshed       heard        heard           heard           heard      heard           heard       heard       .              .                           .          .
-gap             .            gap             gap             gap        gap             gap         gap         .              .                           .          .
-restart         restart      restart         restart         restart    restart         restart     restart     .              .                           .          .
-stopping        .            trans,stop      trans,stop      .          trans,stop      .           .           .              .                           .          .
-whole           .            .               .               .          .               upload      .           .              .                           .          .
-delivered       .            end,stop,files  end,stop,files  .          end,stop,files  end,files   end,files   .              .                           .          files,stored,over
-failed          failed       failed          failed          failed     failed          failed      failed      .              .                           .          noted
-done            end          end,stop,lost   end,stop,lost   end        end,stop,lost   end,lost    end,lost    .              .                           .          over
-unknown-news    .            .               .               .          .               .           .           .              .                           .          .
-launch-failed   end,noroom   end,stop,noroom end,stop,noroom end        end,stop,noroom end,noroom  end,noroom  .              .                           .          over
-worker-lost     again        again           again           end        again           again       again       .              .                           .          again
-lost-too-often  end,lost     again,lost      again,lost      end        again,lost      again,lost  again,lost  .              .                           .          over
-call-accepted   .            .               .               .          .               .           .           finish         untold                      .          .
-call-given-up   .            .               .               .          .               .           .           finish,untold  untold                      .          .
+event           normal       recording       paused          canceled*  canceled        transcode   upload      callback       finished       finished*   finished**
+Pause           refused      paused,send     .               refused    refused         refused     refused     refused        refused        refused     refused
+Resume          refused      .               rec,send        refused    refused         refused     refused     refused        refused        refused     refused
+Refresh         send         send            send            refused    refused         refused     refused     refused        refused        refused     refused
+Stop            cancel,send  cancel,send     cancel,send     .          .               .           .           .              .              .           .
+RetryUpload     refused      refused         refused         refused    refused         refused     refused     refused        refused        retry,again .
+lifetime-over   cancel,send  cancel,send     cancel,send     .          .               .           .           .              .              .           .
+loaded          .            .               .               .          .               .           .           .              .              .           .
+started         rec,start    .               .               start      .               .           .           .              .              .           .
+paused          heard        paused,heard    heard           heard      heard           heard       heard       .              .              .           .
+paused-before   .            .               .               .          .               .           .           .              .              .           .
+resumed         heard        heard           rec,heard       heard      heard           heard       heard       .              .              .           .
+resumed-before  .            .               .               .          .               .           .           .              .              .           .
+refreshed       heard        heard           heard           heard      heard           heard       heard       .              .              .           .
+gap             .            gap             gap             gap        gap             gap         gap         .              .              .           .
+restart         restart      restart         restart         restart    restart         restart     restart     .              .              .           .
+stopping        .            trans,stop      trans,stop      .          trans,stop      .           .           .              .              .           .
+whole           .            .               .               .          .               upload      .           .              .              .           .
+delivered       .            end,stop,files  end,stop,files  .          end,stop,files  end,files   end,files   .              .              .           files,stored,over
+failed          failed       failed          failed          failed     failed          failed      failed      .              .              .           noted
+done            end          end,stop,lost   end,stop,lost   end        end,stop,lost   end,lost    end,lost    .              .              .           over
+unknown-news    .            .               .               .          .               .           .           .              .              .           .
+launch-failed   end,noroom   end,stop,noroom end,stop,noroom end        end,stop,noroom end,noroom  end,noroom  .              .              .           over
+worker-lost     again        again           again           end        again           again       again       .              .              .           again
+lost-too-often  end,lost     again,lost      again,lost      end        again,lost      again,lost  again,lost  .              .              .           over
+call-accepted   .            .               .               .          .               .           .           finish         untold         .           .
+call-given-up   .            .               .               .          .               .           .           finish,untold  untold         .           .
 `
 
 // whatHappens is the event of each row. The last command which says whether time runs has number 3.

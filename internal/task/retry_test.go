@@ -27,7 +27,8 @@ func (h *host) failFor(url string, said ...control.Body) (id, spool string) {
 func TestRetryUpload(t *testing.T) {
 	e := newEndpoint(t, answering(200))
 	h := newHost(t, quick, nil)
-	id, spool := h.failFor(e.URL, control.Failed{Code: "PageCrashed", Message: "three times"}, control.Failed{Code: "UploadFailed", Message: "503"})
+	id, spool := h.failFor(e.URL,
+		control.Failed{Code: "PageCrashed", Message: "three times"}, control.Failed{Code: "UploadFailed", Message: "503"})
 	h.over(id)
 	h.wantResult(id, "PageCrashed", "three times; UploadFailed: 503")
 
@@ -72,8 +73,8 @@ func TestSomeTargetsFail(t *testing.T) {
 	h := newHost(t, nil, nil)
 	id, w := h.start(string(with(`"Output":{"Targets":[{"TargetName":"a"},{"Storage":"other","TargetName":"b"}]}`)))
 	spool := h.leave(id)
-	if targets := w.Spec().Targets; len(targets) != 2 || targets[0].Storage != "files" || targets[1].Storage != "other" || targets[1].Main != "b.mp4" {
-		t.Errorf("the targets are %+v", targets)
+	if x := w.Spec().Targets; len(x) != 2 || x[0].Storage != "files" || x[1].Storage != "other" || x[1].Main != "b.mp4" {
+		t.Errorf("the targets are %+v", x)
 	}
 	w.say(t, control.Started{}, control.Stopping{}, control.Whole{},
 		control.Failed{Code: "UploadFailed", Message: `storage "other": 503`}, video("a.mp4"), control.Done{})

@@ -117,17 +117,17 @@ func (r *recording) deliver(ctx context.Context, file spool.File) error {
 	if err != nil {
 		return err
 	}
-	deliveries, failure := r.confirmed(file, results)
+	deliveries, missing := r.confirmed(file, results)
 	if len(deliveries) == 0 {
-		return failure
+		return missing
 	}
 	r.report()
-	if failure != nil {
-		r.fail(failure)
+	if missing != nil {
+		r.fail(missing) // before Delivered, which comes last
 	}
 	r.emit(control.Delivered{Deliveries: deliveries})
-	if failure != nil {
-		return nil
+	if missing != nil {
+		return nil //nolint:nilerr // it is told
 	}
 	if err := r.spool.Remove(); err != nil {
 		r.log.Warn("the spool of a delivered recording was not removed", "err", err)

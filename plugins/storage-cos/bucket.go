@@ -126,7 +126,7 @@ func (b *bucket) reason(ctx context.Context, key string, refused error) error {
 func crcOf(h http.Header) (uint64, error) {
 	crc, err := strconv.ParseUint(h.Get(crcHeader), 10, 64)
 	if err != nil {
-		return 0, status.Errorf(status.FailedPrecondition,
+		return 0, status.Errorf(status.Unimplemented,
 			"the store tells no %s with what it stores; it is not COS, or something between drops it", crcHeader)
 	}
 	return crc, nil

@@ -136,6 +136,10 @@ func open(env plugin.Env, c Config, stall time.Duration) (*Driver, error) {
 		return nil, err
 	}
 	d := &Driver{config: c, log: env.Log, keys: keys, connections: newTransport(stall), journal: journal{dir: env.StateDir}}
-	d.http = &http.Client{Transport: &signer{keys: keys, next: d.connections}}
+	d.http = &http.Client{Transport: &signer{keys: keys, next: d.connections}, CheckRedirect: noRedirect}
 	return d, nil
 }
+
+// noRedirect follows no redirection, whose target would be sent the keys' signature. The SDK sets the like where there is none, without
+// a thought for clients that share one.
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

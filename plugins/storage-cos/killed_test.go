@@ -1,10 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"os/exec"
-	"sync"
 	"testing"
 
 	"github.com/recordhost/recordhost/sdk/storage"
@@ -137,16 +137,24 @@ func (w *world) kill(t *testing.T, e errand, r cos.Rule, late bool) {
 	}
 	child := exec.CommandContext(t.Context(), program, "-test.run=^TestKilled$")
 	child.Env = []string{victim + "=" + string(text), "TMPDIR=" + t.TempDir()}
-	var once sync.Once
-	end := func() { once.Do(func() { _ = child.Process.Kill() }) }
+	started := make(chan struct{})
+	end := func() {
+		<-started
+		_ = child.Process.Kill()
+	}
 	r.Fault = cos.Then(end)
 	if late {
 		r.Fault = cos.Finally(end)
 	}
 	w.Inject(r)
-	out, err := child.CombinedOutput()
-	if err == nil || child.ProcessState.ExitCode() != -1 {
-		t.Fatalf("the process was not killed: %v\n%s", err, out)
+	var out bytes.Buffer
+	child.Stdout, child.Stderr = &out, &out
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	close(started)
+	if err := child.Wait(); err == nil || child.ProcessState.ExitCode() != -1 {
+		t.Fatalf("the process was not killed: %v\n%s", err, out.String())
 	}
 	// The rest of what it had sent is on its way until the store has seen the connections end.
 	w.Settle()

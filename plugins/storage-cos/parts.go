@@ -151,7 +151,8 @@ func (d *Driver) finish(ctx context.Context, p place, key, id string, receipts [
 	}
 }
 
-// blame finds out whose fault it is that Complete is refused: the store's, when its parts are not those that it gave receipts for.
+// blame finds out whose fault it is that Complete is refused: the store's, when its parts are not those that it gave receipts for. Nothing
+// can come of such an upload, so it is given up.
 func (d *Driver) blame(ctx context.Context, p place, key, id string, receipts []storage.Receipt, refused error) error {
 	if status.KindOf(refused) != status.InvalidArgument {
 		return refused
@@ -162,6 +163,9 @@ func (d *Driver) blame(ctx context.Context, p place, key, id string, receipts []
 	}
 	for _, r := range receipts {
 		if part := have[r.Number]; part.size != r.Size || part.etag != r.ETag {
+			if err := d.abortUpload(ctx, p, key, id); err != nil {
+				d.log.WarnContext(ctx, "an upload whose parts are spoiled was not given up", "key", key, "err", err)
+			}
 			return status.Errorf(status.DataLoss, "part %d of %s was stored with %d bytes and the ETag %s, the store reports %d and %q: %w",
 				r.Number, key, r.Size, r.ETag, part.size, part.etag, refused)
 		}
