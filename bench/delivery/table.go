@@ -63,7 +63,8 @@ func (f figures) table(short, long time.Duration) (text string, met bool) {
 			fmt.Sprintf("%.1f MB", float64(more)/1e6), more <= memoryAtMost)
 		row("byte differences between spool and object", "0",
 			fmt.Sprintf("0 in %d and %d bytes", d.short.Size, d.long.Size), true) // else there is no table
-		plugins = append(plugins, fmt.Sprintf("storage-%s (%s) %.0f MB", k.plugin, k.form(), float64(max(d.short.Plugin, d.long.Plugin))/1e6))
+		most := float64(max(d.short.Plugin, d.long.Plugin)) / 1e6
+		plugins = append(plugins, fmt.Sprintf("storage-%s (%s) %.0f MB", k.plugin, k.form(), most))
 	}
 	fmt.Fprintf(&b, "\nThe storage plugin is a process of its own, at the most: %s.\n", strings.Join(plugins, ", "))
 	return b.String(), met
