@@ -1,7 +1,7 @@
 // Delivery measures how long after Stop a recording is in its store: `make bench-delivery`. A process that stands for a worker
 // records a film of 20 Mbit/s with the real spool, and delivers it with the real delivery and the real plugins to servers of this
-// process, one that speaks S3 and one that speaks COS. Only the capture is missing: the film comes as fast as it is delivered, and at its own pace at the end. It prints
-// a table, writes it into docs/benchmarks.md, and exits with 1 where a bar is missed.
+// process, one that speaks S3 and one that speaks COS. Only the capture is missing: the film comes as fast as it is delivered, and at
+// its own pace at the end. It prints a table, writes it into docs/benchmarks.md, and exits with 1 where a bar is missed.
 package main
 
 import (
@@ -25,9 +25,10 @@ import (
 
 const (
 	filmPiece  = 500 * time.Millisecond // a fragment
-	filmLength = 10 * time.Second
-	filmRate   = 20_000_000 // bit/s
-	maxBehind  = 12 << 20   // part 1, the part that grows, and the one that is sent
+	filmLength = 12 * time.Second       // two segments
+	filmRate   = 20_000_000             // bit/s
+	maxBehind  = 12 << 20               // part 1, the part that grows, and the one that is sent
+	hlsBehind  = 48 << 20               // the same, of segments
 	liveFor    = 10 * time.Second
 	patience   = time.Hour
 )
@@ -94,7 +95,7 @@ func run(ctx context.Context, short, long time.Duration, out string) (met bool, 
 		if d.long, d.longSent, err = b.record(ctx, long, &k); err != nil {
 			return false, err
 		}
-		f.of[k.name] = d
+		f.of[k.id()] = d
 	}
 	text, met := f.table(short, long)
 	fmt.Print(text)
@@ -123,7 +124,8 @@ func (b bench) prepare(ctx context.Context) error {
 	shoot := exec.CommandContext(ctx, "ffmpeg", "-v", "error",
 		"-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=30:duration="+seconds,
 		"-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000:duration="+seconds,
-		"-vf", "noise=alls=60:allf=t", "-c:v", "libx264", "-preset", "ultrafast", "-g", "30", "-bf", "0", "-pix_fmt", "yuv420p",
+		"-vf", "noise=alls=60:allf=t", "-c:v", "libx264", "-preset", "ultrafast", "-g", "180", "-sc_threshold", "0", "-bf", "0",
+		"-pix_fmt", "yuv420p",
 		"-b:v", rate, "-minrate", rate, "-maxrate", rate, "-bufsize", rate, "-c:a", "aac", "-b:a", "128k", "-ac", "2",
 		"-avoid_negative_ts", "disabled", "-use_editlist", "0",
 		"-movflags", "+frag_keyframe+empty_moov+default_base_moof+frag_discont+skip_trailer", "-frag_duration", "500000",
@@ -158,12 +160,18 @@ func (b bench) record(ctx context.Context, length time.Duration, to *kind) (o ou
 		return o, 0, err
 	}
 	defer func() { err = errors.Join(err, server.close()) }()
+	if j.HLS = to.hls; j.HLS {
+		j.Key = "playlist.m3u8"
+	}
 	j.Plugin, j.Read = to.plugin, server.read(j.Key)
 	if j.Config, j.Env, err = server.settings(); err != nil {
 		return o, 0, err
 	}
 	if o, err = j.inAnother(ctx); err != nil {
 		return o, 0, err
+	}
+	if j.HLS { // which that process has compared
+		return o, server.sent(), nil
 	}
 	return o, server.sent(), same(ctx, j.Read, o)
 }

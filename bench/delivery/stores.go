@@ -12,15 +12,29 @@ import (
 type kind struct {
 	name   string
 	plugin string
+	hls    bool          // as a playlist and its segments, not as an MP4
 	bar    time.Duration // from Stop until the object is readable
+	later  time.Duration // by how much more after a long recording
 	start  func(dir string) (store, error)
 }
 
-// kinds are those that take parts of a file while it grows.
+// form is what the recording becomes there.
+func (k kind) form() string {
+	if k.hls {
+		return "HLS"
+	}
+	return "MP4"
+}
+
+// id tells the kinds apart.
+func (k kind) id() string { return k.form() + " " + k.name }
+
+// kinds are those that take a recording while it grows.
 func kinds() []kind {
 	return []kind{
-		{name: "S3, whose smallest part is 5 MiB", plugin: "blob", bar: 3500 * time.Millisecond, start: startS3},
-		{name: "COS", plugin: "cos", bar: 2 * time.Second, start: startCOS},
+		{name: "S3, whose smallest part is 5 MiB", plugin: "blob", bar: 3500 * time.Millisecond, later: laterBy, start: startS3},
+		{name: "COS", plugin: "cos", bar: 2 * time.Second, later: laterBy, start: startCOS},
+		{name: "COS", plugin: "cos", hls: true, bar: 2 * time.Second, later: laterHLS, start: startCOS},
 	}
 }
 

@@ -18,6 +18,7 @@ const (
 // The bars that all stores have.
 const (
 	laterBy      = 700 * time.Millisecond
+	laterHLS     = 300 * time.Millisecond
 	sentAtMost   = 1.02
 	memoryAtMost = 64 << 20
 )
@@ -50,11 +51,11 @@ func (f figures) table(short, long time.Duration) (text string, met bool) {
 	ratio := func(sent int64, o outcome) float64 { return float64(sent) / float64(o.Size) }
 	var plugins []string
 	for _, k := range kinds() {
-		d := f.of[k.name]
-		row(fmt.Sprintf("Stop to the object confirmed and readable, MP4 of 20 Mbit/s after %v, %s", short, k.name),
+		d := f.of[k.id()]
+		row(fmt.Sprintf("Stop to the object confirmed and readable, %s of 20 Mbit/s after %v, %s", k.form(), short, k.name),
 			"≤ "+seconds(k.bar), seconds(d.short.Ready), d.short.Ready <= k.bar)
-		row(fmt.Sprintf("the same after %v", long), "≤ the first + "+seconds(laterBy),
-			seconds(d.long.Ready), d.long.Ready <= d.short.Ready+laterBy)
+		row(fmt.Sprintf("the same after %v", long), "≤ the first + "+seconds(k.later),
+			seconds(d.long.Ready), d.long.Ready <= d.short.Ready+k.later)
 		a, z := ratio(d.shortSent, d.short), ratio(d.longSent, d.long)
 		row("bytes sent / bytes of the object", fmt.Sprintf("≤ %.2f", sentAtMost), fmt.Sprintf("%.4f, %.4f", a, z), max(a, z) <= sentAtMost)
 		more := max(d.short.Memory-f.bareShort.Memory, d.long.Memory-f.bareLong.Memory)
@@ -62,7 +63,8 @@ func (f figures) table(short, long time.Duration) (text string, met bool) {
 			fmt.Sprintf("%.1f MB", float64(more)/1e6), more <= memoryAtMost)
 		row("byte differences between spool and object", "0",
 			fmt.Sprintf("0 in %d and %d bytes", d.short.Size, d.long.Size), true) // else there is no table
-		plugins = append(plugins, fmt.Sprintf("storage-%s %.0f MB", k.plugin, float64(max(d.short.Plugin, d.long.Plugin))/1e6))
+		most := float64(max(d.short.Plugin, d.long.Plugin)) / 1e6
+		plugins = append(plugins, fmt.Sprintf("storage-%s (%s) %.0f MB", k.plugin, k.form(), most))
 	}
 	fmt.Fprintf(&b, "\nThe storage plugin is a process of its own, at the most: %s.\n", strings.Join(plugins, ", "))
 	return b.String(), met

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/recordhost/recordhost/internal/deliver"
+	"github.com/recordhost/recordhost/internal/hls"
 	"github.com/recordhost/recordhost/internal/mp4"
 	"github.com/recordhost/recordhost/internal/pluginhost"
 	"github.com/recordhost/recordhost/internal/spool"
@@ -34,15 +36,16 @@ type job struct {
 	Plugin  string        // of the store; empty: the recording is not delivered
 	Config  json.RawMessage
 	Env     map[string]string
-	Key     string // of the object
+	Key     string // of the object, or of the playlist
+	HLS     bool
 	Read    string // a URL under which readers find it
 }
 
 // outcome is what it answers on its standard output.
 type outcome struct {
 	Ready   time.Duration // from Stop until the store has confirmed the object, and a reader gets its first byte
-	Size    int64
-	Memory  int64 // bytes at the most, of the process; of the plugin Plugin
+	Size    int64         // of all files
+	Memory  int64         // bytes at the most, of the process; of the plugin Plugin
 	Plugin  int64
 	Extents []mp4.Extent // the local file
 }
@@ -102,7 +105,7 @@ func (j job) work(ctx context.Context) (o outcome, err error) {
 		log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 		run = deliver.Begin(ctx, s, []deliver.Target{{
 			Name: "store", Driver: driver, Delivery: storage.Delivery{TaskID: "bench", Epoch: 1, Main: j.Key},
-		}}, deliver.Movie{}, deliver.Options{Log: log})
+		}}, j.cargo(), deliver.Options{Log: log})
 		defer run.Stop(nil)
 	}
 	if err := j.record(ctx, s, f, run); err != nil {
@@ -116,9 +119,11 @@ func (j job) work(ctx context.Context) (o outcome, err error) {
 	o.Size, o.Extents = file.Size, file.Extents
 	if run != nil {
 		run.Whole(file)
-		if r := run.Results()[0]; r.Err != nil {
+		r := run.Results()[0]
+		if r.Err != nil {
 			return o, r.Err
 		}
+		o.Size = r.Location.Size
 		if err := read(ctx, j.Read); err != nil {
 			return o, err
 		}
@@ -127,8 +132,67 @@ func (j job) work(ctx context.Context) (o outcome, err error) {
 			return o, err
 		}
 	}
-	o.Memory, err = peak(os.Getpid())
-	return o, err
+	if o.Memory, err = peak(os.Getpid()); err != nil || !j.HLS {
+		return o, err
+	}
+	return o, j.same(ctx, s)
+}
+
+func (j job) cargo() deliver.Cargo {
+	if j.HLS {
+		return hls.Cargo{}
+	}
+	return deliver.Movie{}
+}
+
+// same makes the segments out of the spool once more, and compares those of the store with them, byte for byte.
+func (j job) same(ctx context.Context, s *spool.Spool) error {
+	stream, err := hls.New(hls.Options{Playlist: j.Key})
+	if err != nil {
+		return err
+	}
+	var walk mp4.Walk
+	for {
+		g, ok, err := s.Group(&walk)
+		if err == nil && !ok {
+			g, ok, err = s.Rest(&walk)
+		}
+		if err != nil || !ok {
+			return err
+		}
+		segment, err := stream.Add(g)
+		if err != nil {
+			return err
+		}
+		local, stored := sha256.New(), sha256.New()
+		if err := segment.Write(local); err != nil {
+			return err
+		}
+		if err := fetch(ctx, strings.TrimSuffix(j.Read, j.Key)+segment.Name, stored); err != nil {
+			return err
+		}
+		if !bytes.Equal(local.Sum(nil), stored.Sum(nil)) {
+			return fmt.Errorf("%s is not what the spool makes of it", segment.Name)
+		}
+	}
+}
+
+// fetch copies what a URL holds.
+func fetch(ctx context.Context, url string, to io.Writer) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", url, answer.Status)
+	}
+	_, err = io.Copy(to, answer.Body)
+	return err
 }
 
 func (j job) open(ctx context.Context) (*pluginhost.Host, error) {
@@ -161,7 +225,7 @@ func (j job) record(ctx context.Context, s *spool.Spool, f film, run *deliver.Ru
 					syscall.Sync() // gigabytes of a store on this disk, which a recording would not have made within minutes
 				}
 				<-live.C
-			} else if err := caughtUp(ctx, s, run); err != nil {
+			} else if err := j.caughtUp(ctx, s, run); err != nil {
 				return err
 			}
 			if err := s.Fragment(fragment, f.data[i]); err != nil {
@@ -174,9 +238,13 @@ func (j job) record(ctx context.Context, s *spool.Spool, f film, run *deliver.Ru
 }
 
 // caughtUp waits until not much is on the disk that is not in the store.
-func caughtUp(ctx context.Context, s *spool.Spool, run *deliver.Run) error {
+func (j job) caughtUp(ctx context.Context, s *spool.Spool, run *deliver.Run) error {
+	behind := int64(maxBehind)
+	if j.HLS {
+		behind = hlsBehind
+	}
 	for run != nil {
-		if media, _ := s.Media(); media-run.Delivered() < maxBehind {
+		if media, _ := s.Media(); media-run.Delivered() < behind {
 			return nil
 		}
 		select {

@@ -39,8 +39,11 @@ func eventMessage(e *controlv1.Event) *controlv1.ConnectRequest_Event {
 // checkLeft holds what is answered against what left has written.
 func checkLeft(t *testing.T, got []*controlv1.ConnectRequest) {
 	t.Helper()
-	if len(got) != 2 || got[0].GetApplied().GetNumber() != 7 || got[1].GetEvent().GetNumber() != 1 || got[1].GetEvent().GetProgress() != nil {
-		t.Errorf("left: %v", got)
+	if len(got) != 2 || got[0].GetApplied().GetNumber() != 7 {
+		t.Fatalf("left: %v", got)
+	}
+	if e := got[1].GetEvent(); e.GetNumber() != 1 || e.GetProgress() != nil {
+		t.Errorf("left: %v", e)
 	}
 }
 

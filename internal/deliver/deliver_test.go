@@ -143,7 +143,8 @@ func TestFailures(t *testing.T) {
 			options: storagetest.Options{After: storagetest.FailFirst("Commit", 2, unavailable)}, puts: 1,
 		},
 		"files that are not what was sent": {
-			options: storagetest.Options{Before: storagetest.FailFirst("Commit", 1, status.Errorf(status.DataLoss, "other bytes"))}, puts: 2,
+			options: storagetest.Options{Before: storagetest.FailFirst("Commit", 1, status.Errorf(status.DataLoss, "other bytes"))},
+			puts:    2,
 		},
 		"refused": {
 			options: storagetest.Options{Before: storagetest.FailFirst("Open", 1000, status.Errorf(status.PermissionDenied, "no"))},

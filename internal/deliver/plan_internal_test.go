@@ -33,7 +33,8 @@ func TestPlan(t *testing.T) {
 					offset, length := p.part(i)
 					small, large := i < n && length < caps.MinPartSize, caps.MaxPartSize > 0 && length > caps.MaxPartSize
 					if offset != next || length <= 0 || small || large {
-						t.Fatalf("%s, %s, %d bytes: part %d of %d at %d, not at %d, has %d bytes", name, kind, size, i, n, offset, next, length)
+						t.Fatalf("%s, %s, %d bytes: part %d of %d at %d, not at %d, has %d bytes",
+							name, kind, size, i, n, offset, next, length)
 					}
 					next += length
 				}

@@ -1,6 +1,7 @@
 package hls
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -233,7 +234,8 @@ func makeFile(dir string, write func(io.Writer) error) (path string, sum []byte,
 		return "", nil, fmt.Errorf("hls: %w", err)
 	}
 	h := sha256.New()
-	if err = errors.Join(write(io.MultiWriter(file, h)), file.Close()); err != nil {
+	to := bufio.NewWriterSize(io.MultiWriter(file, h), 64<<10) // it is written in small pieces
+	if err = errors.Join(write(to), to.Flush(), file.Close()); err != nil {
 		return "", nil, errors.Join(err, os.Remove(file.Name()))
 	}
 	return file.Name(), h.Sum(nil), nil

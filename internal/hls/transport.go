@@ -167,7 +167,7 @@ func (t *transport) counter(pid uint16, payload bool) byte {
 	return n
 }
 
-// unit writes a unit whose bytes are data.
+// unit writes a unit whose bytes, header and all, are data.
 func (t *transport) unit(u pes, data []byte) error {
 	pid := uint16(pidAudio)
 	if u.video {
@@ -177,7 +177,6 @@ func (t *transport) unit(u pes, data []byte) error {
 		_, err := t.packet(pid, false, u.adaptation(), nil)
 		return err
 	}
-	data = append(u.header(), data...)
 	rest, err := t.packet(pid, true, u.adaptation(), data)
 	for err == nil && len(rest) > 0 {
 		rest, err = t.packet(pid, false, nil, rest)

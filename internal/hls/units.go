@@ -147,7 +147,7 @@ func writeStream(w io.Writer, media *reader, cc counters, sound bool, units []pe
 	var buf []byte
 	for _, u := range units {
 		var err error
-		if buf, err = u.bytes(buf[:0], media); err != nil {
+		if buf, err = u.bytes(append(buf[:0], u.header()...), media); err != nil {
 			return err
 		}
 		if err := t.unit(u, buf); err != nil {
@@ -157,7 +157,7 @@ func writeStream(w io.Writer, media *reader, cc counters, sound bool, units []pe
 	return nil
 }
 
-// bytes appends what the unit consists of.
+// bytes appends what the unit consists of behind its header.
 func (u pes) bytes(b []byte, media *reader) ([]byte, error) {
 	b = append(b, u.prefix...)
 	for _, m := range u.media {

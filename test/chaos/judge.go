@@ -115,8 +115,8 @@ func originsOf(loads []pages.Report) (origins []time.Time, err error) {
 
 // before is the last load whose clock is at the time at no later than the given time, or -1.
 func before(origins []time.Time, at time.Duration, then time.Time) int {
-	for i := len(origins) - 1; i >= 0; i-- {
-		if !origins[i].Add(at).After(then) {
+	for i, origin := range slices.Backward(origins) {
+		if !origin.Add(at).After(then) {
 			return i
 		}
 	}

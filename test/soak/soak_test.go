@@ -8,7 +8,8 @@ import (
 	"github.com/recordhost/recordhost/test/media"
 )
 
-// TestTasks is a short soak, of three minutes together with the film: it shows that the long one works, and what leaks with each recording in large pieces.
+// TestTasks is a short soak, of three minutes together with the film: it shows that the long one works, and what leaks with each
+// recording in large pieces.
 func TestTasks(t *testing.T) {
 	var table bytes.Buffer
 	if err := tasks(t.Context(), soak{length: 100 * time.Second, least: 12, lanes: 3, looks: 4, out: &table}); err != nil {
