@@ -31,7 +31,7 @@ func TestStartRefuses(t *testing.T) {
 		{"too long", map[string]any{"RecordURL": url, "MaxDurationLimit": 36001}, "MaxDurationLimit"},
 		{"another storage type", map[string]any{"RecordURL": url, "StorageType": "nfs"}, "StorageType"},
 		{"another muxer", map[string]any{"RecordURL": url, "Output": video("Muxer", "avi")}, "Muxer"},
-		{"HLS", map[string]any{"RecordURL": url, "Output": video("Muxer", "hls")}, "not configured"},
+		{"a key for an MP4", map[string]any{"RecordURL": url, "Output": video("EncryptKey", "00112233445566778899aabbccddeeff")}, "EncryptKey"},
 		{"COS", map[string]any{"RecordURL": url, "Output": map[string]any{"Cos": map[string]any{}}}, "not configured"},
 		{"VOD", map[string]any{"RecordURL": url, "Output": map[string]any{"Vod": map[string]any{}}}, "not configured"},
 		{"too many frames", map[string]any{"RecordURL": url, "Output": video("Fps", 61)}, "Fps"},
