@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -57,7 +58,25 @@ func Build(ctx context.Context, dir string) (Product, error) {
 // Run is a recordhost command that was started.
 type Run struct {
 	child          *proc.Child
-	stdout, stderr bytes.Buffer
+	stdout, stderr output
+}
+
+// output is what a command has said so far. It may be read while the command runs.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
 }
 
 // Outcome is how a command ended and what it said.
