@@ -39,7 +39,7 @@ test: ## run every test: units, plugin conformance over gRPC, recordings in a re
 	@hack/test.sh
 
 .PHONY: chaos
-chaos: build ## kill and freeze each process at each moment of a recording; about two hours, in pieces: CHAOS="-only worker"
+chaos: build ## kill and freeze each process at each moment of a recording; about an hour, in pieces: CHAOS="-only worker"
 	@hack/deps.sh $(TEST_PACKAGES)
 	@go run ./test/chaos $(CHAOS)
 

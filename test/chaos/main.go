@@ -4,7 +4,7 @@
 //	make chaos [CHAOS="-only worker"]
 //	go run ./test/chaos [-only TEXT] [-limit N] [-results DIR] [-out docs/reliability.md]
 //
-// All cells together take about two hours on two cores. Each cell's result is kept as soon as it is there, and is not made
+// All cells together take about an hour on two cores. Each cell's result is kept as soon as it is there, and is not made
 // again for the same commit unless -again says so: the matrix can be run in pieces. The table is written from all results that
 // there are. It ends with code 1 when a promise was broken.
 package main
